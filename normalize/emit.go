@@ -1,0 +1,45 @@
+package normalize
+
+// level is an object that is being emitted.
+type level struct {
+	run, hi uint32 // its members still to come: runs[run:hi]
+	// Where to go on after its last member: its closing brace, the next object, and the end of what is around it.
+	brace, next, limit uint32
+}
+
+// emit appends the compact text with the members of every object in order. Each byte is copied once, however deep it
+// is nested: an object's members move only here, never when an object around them is put in order.
+func (s *scanner) emit(dst, text []byte) []byte {
+	objects, runs, levels := s.objects, s.runs, s.levels[:0]
+	var pos, next uint32
+	limit := uint32(len(text))
+	for {
+		if next < uint32(len(objects)) && objects[next].start < limit {
+			o := &objects[next]
+			if o.hi == 0 {
+				next++
+				continue
+			}
+			dst = append(dst, text[pos:o.start+1]...)
+			levels = append(levels, level{o.lo + 1, o.hi, o.end - 1, o.next, limit})
+			r := runs[o.lo]
+			pos, limit, next = r.start, r.end, r.first
+			continue
+		}
+		dst = append(dst, text[pos:limit]...)
+		if len(levels) == 0 {
+			s.levels = levels
+			return dst
+		}
+		l := &levels[len(levels)-1]
+		if l.run < l.hi {
+			dst = append(dst, ',')
+			r := runs[l.run]
+			pos, limit, next = r.start, r.end, r.first
+			l.run++
+			continue
+		}
+		pos, limit, next = l.brace, l.limit, l.next
+		levels = levels[:len(levels)-1]
+	}
+}

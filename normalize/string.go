@@ -1,0 +1,256 @@
+package normalize
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// text reads a string whose first byte after the opening quote is at i, and returns the position after the closing
+// quote.
+func (s *scanner) text(i int) int {
+	src := s.src
+	for {
+		i = plainEnd(src, i)
+		if i >= len(src) {
+			return s.failEnd()
+		}
+		switch c := src[i]; {
+		case c == '"':
+			return i + 1
+		case c == '\\':
+			i = s.escape(i)
+		case c >= utf8.RuneSelf:
+			i = s.multibyte(i)
+		case c < ' ':
+			return s.failByte(i, "in a string")
+		default: // < > &
+			if !s.opts.NoHTMLEscape {
+				s.flush(i, i+1)
+				s.buf = append(s.buf, '\\', 'u', '0', '0', lowerHex[c>>4], lowerHex[c&15])
+			}
+			i++
+		}
+		if i < 0 {
+			return i
+		}
+	}
+}
+
+const lowerHex = "0123456789abcdef"
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// plainEnd returns the position of the first byte from i on that may not be copied as it is: a quote, a backslash, a
+// control character, < > &, or anything outside ASCII; or len(src).
+func plainEnd(src []byte, i int) int {
+	for ; i+8 <= len(src); i += 8 {
+		w := binary.LittleEndian.Uint64(src[i:])
+		// Subtracting sets the high bit of bytes that were 0, and maybe of bytes above one of those: the lowest mark
+		// is always right. Setting one bit tells " and & apart from the rest at once, and likewise < and >.
+		quote := (w | 0x04*ones) ^ '&'*ones
+		angle := (w | 0x02*ones) ^ '>'*ones
+		slash := w ^ '\\'*ones
+		marks := (quote - ones) &^ quote
+		marks |= (angle - ones) &^ angle
+		marks |= (slash - ones) &^ slash
+		marks |= (w - 0x20*ones) &^ w
+		if marks = (marks | w) & highs; marks != 0 {
+			return i + bits.TrailingZeros64(marks)>>3
+		}
+	}
+	for i < len(src) && plain[src[i]] {
+		i++
+	}
+	return i
+}
+
+// plain marks the bytes that plainEnd passes over.
+var plain = func() (t [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'
+	}
+	return t
+}()
+
+// multibyte reads the bytes outside ASCII from i on and returns their end.
+func (s *scanner) multibyte(i int) int {
+	src := s.src
+	for i < len(src) && src[i] >= utf8.RuneSelf {
+		r, size := utf8.DecodeRune(src[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			s.doubt(i, "invalid UTF-8")
+			s.coded = true
+			s.replace(i, i+1, "\uFFFD")
+		case r == '\u2028':
+			s.replace(i, i+size, `\u2028`)
+		case r == '\u2029':
+			s.replace(i, i+size, `\u2029`)
+		}
+		i += size
+	}
+	return i
+}
+
+// replace puts with into the place of src[i:end].
+func (s *scanner) replace(i, end int, with string) {
+	s.flush(i, end)
+	s.buf = append(s.buf, with...)
+}
+
+// escape reads the escape at i and returns its end.
+func (s *scanner) escape(i int) int {
+	if i+1 >= len(s.src) {
+		return s.failEnd()
+	}
+	s.coded = true
+	switch s.src[i+1] {
+	case '"', '\\', 'n', 'r', 't':
+	case 'b':
+		if s.opts.LongEscapes {
+			s.replace(i, i+2, `\u0008`)
+		}
+	case 'f':
+		if s.opts.LongEscapes {
+			s.replace(i, i+2, `\u000c`)
+		}
+	case '/':
+		s.flush(i, i+1)
+	case 'u':
+		return s.unicodeEscape(i)
+	default:
+		return s.failByte(i+1, "after a backslash")
+	}
+	return i + 2
+}
+
+// unicodeEscape reads the \uXXXX or the surrogate pair at i and returns its end.
+func (s *scanner) unicodeEscape(i int) int {
+	for j := i + 2; j < i+6; j++ {
+		if j >= len(s.src) {
+			return s.failEnd()
+		}
+		if hexValue[s.src[j]] < 0 {
+			return s.failByte(j, `where a hexadecimal digit should follow \u`)
+		}
+	}
+	r, size := decodeUnicodeEscape(s.src[i:])
+	var b [8]byte
+	normal := s.appendNormal(b[:0], r)
+	if string(normal) != string(s.src[i:i+size]) {
+		s.flush(i, i+size)
+		s.buf = append(s.buf, normal...)
+	}
+	return i + size
+}
+
+// appendNormal appends r as the normal form writes it inside a string.
+func (s *scanner) appendNormal(b []byte, r rune) []byte {
+	switch r {
+	case '"', '\\':
+		return append(b, '\\', byte(r))
+	case '\n':
+		return append(b, `\n`...)
+	case '\r':
+		return append(b, `\r`...)
+	case '\t':
+		return append(b, `\t`...)
+	case '\b', '\f':
+		if !s.opts.LongEscapes {
+			return append(b, '\\', "b...f"[r-'\b'])
+		}
+	case '<', '>', '&':
+		if s.opts.NoHTMLEscape {
+			return append(b, byte(r))
+		}
+	case '\u2028', '\u2029':
+	default:
+		if r >= ' ' {
+			return utf8.AppendRune(b, r)
+		}
+	}
+	return append(b, '\\', 'u', lowerHex[r>>12], lowerHex[r>>8&15], lowerHex[r>>4&15], lowerHex[r&15])
+}
+
+// appendDecoded appends what the inside of a string stands for. The string must have been read before.
+func appendDecoded(b, inside []byte) []byte {
+	for i := 0; i < len(inside); {
+		c := inside[i]
+		switch {
+		case c == '\\' && inside[i+1] == 'u':
+			r, size := decodeUnicodeEscape(inside[i:])
+			b = utf8.AppendRune(b, r)
+			i += size
+		case c == '\\':
+			b = append(b, shortEscape(inside[i+1]))
+			i += 2
+		case c < utf8.RuneSelf:
+			b = append(b, c)
+			i++
+		default:
+			r, size := utf8.DecodeRune(inside[i:])
+			b = utf8.AppendRune(b, r)
+			i += size
+		}
+	}
+	return b
+}
+
+// shortEscape returns what a backslash and c stand for.
+func shortEscape(c byte) byte {
+	switch c {
+	case 'b':
+		return '\b'
+	case 'f':
+		return '\f'
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	case 't':
+		return '\t'
+	}
+	return c
+}
+
+// decodeUnicodeEscape decodes the \uXXXX or the surrogate pair that b starts with. A surrogate without its other half
+// stands for U+FFFD.
+func decodeUnicodeEscape(b []byte) (r rune, size int) {
+	r = hex4(b[2:])
+	if !utf16.IsSurrogate(r) {
+		return r, 6
+	}
+	if len(b) >= 12 && b[6] == '\\' && b[7] == 'u' {
+		if pair := utf16.DecodeRune(r, hex4(b[8:])); pair != utf8.RuneError {
+			return pair, 12
+		}
+	}
+	return utf8.RuneError, 6
+}
+
+// hex4 returns the value of the four hexadecimal digits that b starts with, or a negative number.
+func hex4(b []byte) rune {
+	return rune(hexValue[b[0]])<<12 | rune(hexValue[b[1]])<<8 | rune(hexValue[b[2]])<<4 | rune(hexValue[b[3]])
+}
+
+// hexValue holds the value of each hexadecimal digit, and -1 for any other byte.
+var hexValue = func() (t [256]int8) {
+	for c := range t {
+		switch {
+		case '0' <= c && c <= '9':
+			t[c] = int8(c - '0')
+		case 'a' <= c && c <= 'f':
+			t[c] = int8(c - 'a' + 10)
+		case 'A' <= c && c <= 'F':
+			t[c] = int8(c - 'A' + 10)
+		default:
+			t[c] = -1
+		}
+	}
+	return t
+}()
