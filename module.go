@@ -1,0 +1,361 @@
+// Package klink is a Caddy module that authenticates webhook deliveries of the
+// K-LINK Customer Support Platform before they reach a backend.
+package klink
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/klinkgate/caddy-klink/verifier"
+)
+
+func init() {
+	caddy.RegisterModule(new(Webhook))
+}
+
+const (
+	defaultMaxBody = 1 << 20
+	largestMaxBody = 512 << 20 // the largest body that has a normal form
+)
+
+// Webhook lets only genuine K-LINK deliveries through to the next handler, byte
+// for byte as they arrived. Everything else is refused.
+//
+// A delivery is a POST from an allowed address. It must pass every check that is
+// configured: hmac, basic, and each header. Inside one check any of the named
+// secrets, users or values will do. At least one check is required.
+//
+//	klink_webhook [<matcher>] {
+//		allow       <klink|any|private_ranges|address|cidr...>
+//		hmac [<secret...>] {
+//			secret  <secret...>
+//			header  <name...>
+//			url     auto|full|full_query|path|path_query|host_path|<literal URL>
+//			body    auto|go|raw|<variant...>
+//		}
+//		basic       <user> <password>
+//		header      <name> <value...>
+//		public_url  <scheme://host[:port]>
+//		max_body    <size>
+//		keep_status
+//		strip_credentials
+//	}
+//
+// What is verified is the request as it arrived, whatever rewrites ran before.
+// Without an order of its own in the Caddyfile the directive stands before
+// basic_auth.
+//
+// Refusals are answered with a bare status: 405 for another method, 403 for
+// another address, 401 for a missing or wrong credential, 413 for too large a
+// body, and 400 for a request that is broken or has more than one reading. Each
+// is logged once, at the level Info, with its reason.
+//
+// A 2xx answer of the next handler is sent as 200, since K-LINK counts anything
+// but 200 as an error.
+//
+// For later handlers, error routes and logs these placeholders are set:
+//
+// Placeholder | Description
+// ------------|------------
+// `{http.klink_webhook.event}` | The event's name, such as contact.create
+// `{http.klink_webhook.timestamp}` | The event's own time, as K-LINK wrote it
+// `{http.klink_webhook.reason}` | Why the delivery was refused; empty when it was not
+// `{http.klink_webhook.form}` | The URL form and the body form that gave the signature
+// `{http.klink_webhook.credential}` | What was accepted, by number or user: hmac:1, basic:alice, header:X-Key:1, joined by +
+//
+// Event and timestamp are empty unless a signature was asked for, since otherwise
+// the body is not read, and when they are longer than 64 bytes or hold anything
+// but letters, digits and `._-:+`. The access log has the same fields under
+// `klink_webhook`.
+type Webhook struct {
+	// Who may deliver: IP addresses, CIDR prefixes, `klink` (the vendor's
+	// documented address), `private_ranges` or `any`. The client's address is
+	// Caddy's, which honours the server's trusted_proxies. Default: `klink`.
+	Allow []string `json:"allow,omitempty"`
+
+	// Requires an HMAC-SHA256 signature.
+	HMAC *HMAC `json:"hmac,omitempty"`
+
+	// Requires HTTP Basic credentials of any of these users.
+	Basic []BasicUser `json:"basic,omitempty"`
+
+	// Requires each of these headers.
+	Headers []Header `json:"headers,omitempty"`
+
+	// The scheme, host and port under which K-LINK knows this endpoint, such as
+	// `https://hooks.example.com`. Default: those of the request, or the
+	// X-Forwarded-Proto and X-Forwarded-Host of a trusted proxy.
+	PublicURL string `json:"public_url,omitempty"`
+
+	// The largest body that is let through, in bytes; up to 512 MiB.
+	// Default: 1 MiB.
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	// Answers with the 2xx status of the next handler instead of 200.
+	KeepStatus bool `json:"keep_status,omitempty"`
+
+	// Removes the headers that held signatures, credentials or custom values
+	// before the next handler. Default: the request goes on as it arrived.
+	StripCredentials bool `json:"strip_credentials,omitempty"`
+
+	verifier     *verifier.Verifier
+	publicScheme string
+	publicHost   string
+	buffers      buffers
+	logger       *zap.Logger
+
+	lastForm  atomic.Pointer[verifier.Form]
+	seenForms sync.Map // verifier.Form: those that have been logged
+}
+
+// HMAC says how a signature is checked.
+type HMAC struct {
+	// The signature secrets, any of which is good. Placeholders such as
+	// `{env.KLINK_SECRET}` and `{file./run/secrets/klink}` are replaced when the
+	// configuration loads; one that is unset or empty fails the load.
+	Secrets []string `json:"secrets,omitempty"`
+
+	// The headers that may hold the signature; the first that is there counts.
+	// Default: `X-Signature`, then `Authorization`.
+	Headers []string `json:"headers,omitempty"`
+
+	// What "URL" in the string to sign means: `auto`, `full`
+	// (scheme://host/path), `full_query` (the same with ?query), `path`,
+	// `path_query`, `host_path`, or the URL as it is typed in K-LINK. `auto`
+	// tries all but the last and logs which one matched. Default: `auto`.
+	URL string `json:"url,omitempty"`
+
+	// What "NormalizedBody" means: `auto`, `go` (what Go's encoding/json makes of
+	// the body), `raw` (the body's own bytes), or variants of `go`:
+	// `no_html_escape`, `raw_numbers`, `long_escapes`. Default: `auto`.
+	Body []string `json:"body,omitempty"`
+}
+
+// BasicUser is a user of HTTP Basic authentication.
+type BasicUser struct {
+	User string `json:"user,omitempty"`
+
+	// The password or its bcrypt hash. Placeholders are replaced as in secrets.
+	Password string `json:"password,omitempty"`
+}
+
+// Header is a header with a fixed value.
+type Header struct {
+	Name string `json:"name,omitempty"`
+
+	// The accepted values. Placeholders are replaced as in secrets.
+	Values []string `json:"values,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Webhook) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.klink_webhook",
+		New: func() caddy.Module { return new(Webhook) },
+	}
+}
+
+// Provision sets up the checks. It fails on whatever is missing, empty, unknown
+// or malformed.
+func (w *Webhook) Provision(ctx caddy.Context) error {
+	w.logger = ctx.Logger()
+	if err := w.provision(); err != nil {
+		return fmt.Errorf("klink_webhook: %w", err)
+	}
+	return nil
+}
+
+func (w *Webhook) provision() error {
+	if err := w.provisionLimits(); err != nil {
+		return err
+	}
+	var c verifier.Config
+	var err error
+	allow := w.Allow
+	if len(allow) == 0 {
+		allow = []string{"klink"}
+	}
+	if c.Allow, err = verifier.ParseAddressList(allow); err != nil {
+		return fmt.Errorf("allow: %w", err)
+	}
+	repl := caddy.NewReplacer()
+	if w.HMAC != nil {
+		if c.HMAC, err = w.HMAC.provision(repl); err != nil {
+			return fmt.Errorf("hmac: %w", err)
+		}
+	}
+	if len(w.Basic) > 0 {
+		if c.Basic, err = provisionBasic(w.Basic, repl); err != nil {
+			return fmt.Errorf("basic: %w", err)
+		}
+	}
+	if c.Headers, err = provisionHeaders(w.Headers, repl); err != nil {
+		return err
+	}
+	w.verifier, err = verifier.New(c)
+	return err
+}
+
+func (w *Webhook) provisionLimits() error {
+	if w.MaxBody == 0 {
+		w.MaxBody = defaultMaxBody
+	}
+	if w.MaxBody < 0 || w.MaxBody > largestMaxBody {
+		return errMaxBody
+	}
+	w.buffers = newBuffers(w.MaxBody)
+	if w.PublicURL == "" {
+		return nil
+	}
+	u, err := parsePublicURL(w.PublicURL)
+	if err != nil {
+		return err
+	}
+	w.publicScheme, w.publicHost = u.Scheme, u.Host
+	return nil
+}
+
+var errMaxBody = errors.New("max_body: the size must be above 0 and at most 512MiB")
+
+func parsePublicURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || s != u.Scheme+"://"+u.Host {
+		return nil, errors.New("public_url: write scheme://host or scheme://host:port with http or https, without a path, such as https://hooks.example.com")
+	}
+	return u, nil
+}
+
+func (h *HMAC) provision(repl *caddy.Replacer) (*verifier.HMAC, error) {
+	form, err := h.form()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range h.Headers {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return nil, fmt.Errorf("header: %q is no header name", name)
+		}
+	}
+	c := verifier.HMACConfig{Headers: h.Headers, Form: form}
+	for i, s := range h.Secrets {
+		value, err := expand(repl, s)
+		if err != nil {
+			return nil, fmt.Errorf("secret %d: %w", i+1, err)
+		}
+		secret, err := verifier.NewSecret(value)
+		if err != nil {
+			return nil, fmt.Errorf("secret %d: %w", i+1, err)
+		}
+		c.Secrets = append(c.Secrets, secret)
+	}
+	return verifier.NewHMAC(c)
+}
+
+func (h *HMAC) form() (f verifier.Form, err error) {
+	if h.URL != "" {
+		if f.URL, err = verifier.ParseURLForm(h.URL); err != nil {
+			return f, fmt.Errorf("url: %w", err)
+		}
+	}
+	if len(h.Body) > 0 {
+		if f.Body, err = verifier.ParseBodyForm(h.Body); err != nil {
+			return f, fmt.Errorf("body: %w", err)
+		}
+	}
+	return f, nil
+}
+
+func provisionBasic(users []BasicUser, repl *caddy.Replacer) (*verifier.Basic, error) {
+	basic, err := verifier.NewBasic()
+	if err != nil {
+		return nil, err
+	}
+	for i, u := range users {
+		name, err := expand(repl, u.User)
+		if err != nil {
+			return nil, fmt.Errorf("user %d: %w", i+1, err)
+		}
+		password, err := expand(repl, u.Password)
+		if err != nil {
+			return nil, fmt.Errorf("password %d: %w", i+1, err)
+		}
+		if err := basic.Add(name, password); err != nil {
+			return nil, err
+		}
+	}
+	return basic, nil
+}
+
+func provisionHeaders(headers []Header, repl *caddy.Replacer) ([]*verifier.Header, error) {
+	var checks []*verifier.Header
+	for n, h := range headers {
+		if err := h.checkName(headers[:n]); err != nil {
+			return nil, fmt.Errorf("header: %w", err)
+		}
+		values := make([]string, len(h.Values))
+		for i, value := range h.Values {
+			var err error
+			if values[i], err = expand(repl, value); err != nil {
+				return nil, fmt.Errorf("header %s: value %d: %w", h.Name, i+1, err)
+			}
+		}
+		check, err := verifier.NewHeader(h.Name, values)
+		if err != nil {
+			return nil, err
+		}
+		checks = append(checks, check)
+	}
+	return checks, nil
+}
+
+// checkName refuses what is no header name or is among those before.
+func (h *Header) checkName(before []Header) error {
+	if !httpguts.ValidHeaderFieldName(h.Name) {
+		return fmt.Errorf("%q is no header name", h.Name)
+	}
+	for _, other := range before {
+		if strings.EqualFold(other.Name, h.Name) {
+			return fmt.Errorf("%s is there twice: put its values on one line", h.Name)
+		}
+	}
+	return nil
+}
+
+// ServeHTTP verifies one delivery and passes it on, or refuses it.
+func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	a := newAttempt(w, rw, r)
+	defer a.close()
+
+	refusal := a.verify(r)
+	if refusal != nil {
+		return a.refuse(refusal)
+	}
+	if w.StripCredentials {
+		for _, name := range w.verifier.CredentialHeaders() {
+			r.Header.Del(name)
+		}
+	}
+	if !w.KeepStatus {
+		rw = &a.answer
+	}
+	err := next.ServeHTTP(rw, r)
+	if err != nil && a.bounded != nil && a.bounded.exceeded.Load() {
+		return a.refuse(tooLarge())
+	}
+	return err
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Webhook)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Webhook)(nil)
+)
