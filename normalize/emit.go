@@ -1,5 +1,7 @@
 package normalize
 
+import "slices"
+
 // level is an object that is being emitted.
 type level struct {
 	run, hi uint32 // its members still to come: runs[run:hi]
@@ -10,6 +12,10 @@ type level struct {
 // emit appends the compact text with the members of every object in order. Each byte is copied once, however deep it
 // is nested: an object's members move only here, never when an object around them is put in order.
 func (s *scanner) emit(dst, text []byte) []byte {
+	dst = slices.Grow(dst, len(text))
+	whole := dst
+	// Short pieces are copied with bytes behind them: they must not end up behind the result.
+	dst = dst[: len(dst) : len(dst)+len(text)]
 	objects, runs, levels := s.objects, s.runs, s.levels[:0]
 	var pos, next uint32
 	limit := uint32(len(text))
@@ -20,16 +26,16 @@ func (s *scanner) emit(dst, text []byte) []byte {
 				next++
 				continue
 			}
-			dst = append(dst, text[pos:o.start+1]...)
+			dst = appendPiece(dst, text, int(pos), int(o.start)+1)
 			levels = append(levels, level{o.lo + 1, o.hi, o.end - 1, o.next, limit})
 			r := runs[o.lo]
 			pos, limit, next = r.start, r.end, r.first
 			continue
 		}
-		dst = append(dst, text[pos:limit]...)
+		dst = appendPiece(dst, text, int(pos), int(limit))
 		if len(levels) == 0 {
 			s.levels = levels
-			return dst
+			return whole[:len(dst)]
 		}
 		l := &levels[len(levels)-1]
 		if l.run < l.hi {

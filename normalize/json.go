@@ -1,7 +1,5 @@
 package normalize
 
-import "slices"
-
 const (
 	// maxDepth is encoding/json's limit on nested arrays and objects.
 	maxDepth = 10000
@@ -27,7 +25,6 @@ func AppendJSON(dst, src []byte, o Options) ([]byte, error) {
 		return dst, err
 	}
 	text := s.compacted(end)
-	dst = slices.Grow(dst, len(text))
 	if len(s.objects) == 0 {
 		return append(dst, text...), nil
 	}
@@ -49,7 +46,12 @@ func (s *scanner) scan() int {
 		closed := true
 		switch c := src[i]; c {
 		case '"':
-			i = s.text(i + 1)
+			i = plainEnd(src, i+1)
+			if i < len(src) && src[i] == '"' {
+				i++
+			} else {
+				i = s.text(i)
+			}
 		case '{':
 			i, closed = s.openObject(i)
 		case '[':
@@ -163,38 +165,47 @@ func (s *scanner) key(i int) int {
 	if src[i] != '"' {
 		return s.failByte(i, "where a key should start")
 	}
-	m := member{start: s.at(i), first: uint32(len(s.objects)), offset: uint32(i)}
-	s.coded = false
-	end := s.text(i + 1)
-	if end < 0 {
+	start := s.at(i)
+	end := plainEnd(src, i+1)
+	if end < len(src) && src[end] == '"' {
+		s.addMember(start, i, uint32(i+1), uint32(end-i-1), prefixAt(src, i+1, end))
+		end++
+	} else if end = s.unusualKey(start, i, end); end < 0 {
 		return end
 	}
-	if s.coded {
-		m.key = uint32(len(s.keys))
-		s.keys = appendDecoded(s.keys, src[i+1:end-1])
-		m.length = (uint32(len(s.keys)) - m.key) | decodedKey
-		m.prefix = prefixAt(s.keys, int(m.key), len(s.keys))
-	} else {
-		m.key = uint32(i + 1)
-		m.length = uint32(end - i - 2)
-		m.prefix = prefixAt(src, i+1, end-1)
+	if end+1 < len(src) && src[end] == ':' && src[end+1] > ' ' {
+		return end + 1
 	}
-	s.addMember(m)
-	i = end
-	if i < len(src) && src[i] <= ' ' {
-		i = s.space(i)
+	return s.colon(end)
+}
+
+// unusualKey reads the rest of the key at i, whose start in the compact text is start, from plain on. It returns its
+// end.
+func (s *scanner) unusualKey(start uint32, i, plain int) int {
+	s.coded = false
+	end := s.text(plain)
+	switch {
+	case end < 0:
+	case s.coded:
+		key := len(s.keys)
+		s.keys = appendDecoded(s.keys, s.src[i+1:end-1])
+		s.addMember(start, i, uint32(key), uint32(len(s.keys)-key)|decodedKey, prefixAt(s.keys, key, len(s.keys)))
+	default:
+		s.addMember(start, i, uint32(i+1), uint32(end-i-2), prefixAt(s.src, i+1, end-1))
 	}
-	if i >= len(src) {
+	return end
+}
+
+// colon reads the colon that should follow at i, with the white space around it, and returns its end.
+func (s *scanner) colon(i int) int {
+	i = s.space(i)
+	if i >= len(s.src) {
 		return s.failEnd()
 	}
-	if src[i] != ':' {
+	if s.src[i] != ':' {
 		return s.failByte(i, "where a colon should follow the key")
 	}
-	i++
-	if i < len(src) && src[i] <= ' ' {
-		i = s.space(i)
-	}
-	return i
+	return s.space(i + 1)
 }
 
 // literal reads word, which should stand at i.

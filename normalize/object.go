@@ -3,6 +3,7 @@ package normalize
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 )
 
 // frame is an array or an object that is open.
@@ -79,13 +80,18 @@ func (s *scanner) compare(a, b *member) int {
 	return bytes.Compare(s.keyOf(a)[7:], s.keyOf(b)[7:])
 }
 
-// addMember notes a member of the innermost object.
-func (s *scanner) addMember(m member) {
+// addMember notes a member of the innermost object, whose key starts at start in the compact text and at offset in src.
+func (s *scanner) addMember(start uint32, offset int, key, length uint32, prefix uint64) {
+	n := len(s.members)
+	s.members = slices.Grow(s.members, 1)[:n+1]
+	m := &s.members[n]
+	m.prefix, m.start, m.key, m.length = prefix, start, key, length
+	m.first, m.offset = uint32(len(s.objects)), uint32(offset)
 	f := &s.frames[len(s.frames)-1]
-	if n := len(s.members); n > f.base && !f.unsorted {
-		f.unsorted = s.compare(&s.members[n-1], &m) >= 0
+	if n > f.base && !f.unsorted {
+		last := &s.members[n-1]
+		f.unsorted = prefix < last.prefix || prefix == last.prefix && s.compare(last, m) >= 0
 	}
-	s.members = append(s.members, m)
 }
 
 // closeObject ends the innermost object, whose closing brace is at i.

@@ -7,12 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// text reads a string whose first byte after the opening quote is at i, and returns the position after the closing
-// quote.
+// text reads on from i, inside a string, where something stands that may not be copied as it is. It returns the
+// position after the closing quote.
 func (s *scanner) text(i int) int {
 	src := s.src
-	for {
-		i = plainEnd(src, i)
+	for i >= 0 {
 		if i >= len(src) {
 			return s.failEnd()
 		}
@@ -25,17 +24,17 @@ func (s *scanner) text(i int) int {
 			i = s.multibyte(i)
 		case c < ' ':
 			return s.failByte(i, "in a string")
-		default: // < > &
+		case c == '<' || c == '>' || c == '&':
 			if !s.opts.NoHTMLEscape {
 				s.flush(i, i+1)
 				s.buf = append(s.buf, '\\', 'u', '0', '0', lowerHex[c>>4], lowerHex[c&15])
 			}
 			i++
-		}
-		if i < 0 {
-			return i
+		default:
+			i = plainEnd(src, i)
 		}
 	}
+	return i
 }
 
 const lowerHex = "0123456789abcdef"
@@ -50,16 +49,13 @@ const (
 func plainEnd(src []byte, i int) int {
 	for ; i+8 <= len(src); i += 8 {
 		w := binary.LittleEndian.Uint64(src[i:])
-		// Subtracting sets the high bit of bytes that were 0, and maybe of bytes above one of those: the lowest mark
-		// is always right. Setting one bit tells " and & apart from the rest at once, and likewise < and >.
-		quote := (w | 0x04*ones) ^ '&'*ones
-		angle := (w | 0x02*ones) ^ '>'*ones
-		slash := w ^ '\\'*ones
-		marks := (quote - ones) &^ quote
-		marks |= (angle - ones) &^ angle
-		marks |= (slash - ones) &^ slash
-		marks |= (w - 0x20*ones) &^ w
-		if marks = (marks | w) & highs; marks != 0 {
+		// Subtracting sets the high bit of bytes that were too small, and maybe of bytes above one of those: the lowest
+		// mark is always right. Bytes outside ASCII are marked anyhow, so what else their marks may be does not matter.
+		// Setting one bit tells " and & apart from the rest at once, and likewise < and >.
+		marks := w | (w - 0x20*ones) | ((w ^ '\\'*ones) - ones)
+		marks |= ((w | 0x04*ones) ^ '&'*ones) - ones
+		marks |= ((w | 0x02*ones) ^ '>'*ones) - ones
+		if marks &= highs; marks != 0 {
 			return i + bits.TrailingZeros64(marks)>>3
 		}
 	}
@@ -129,24 +125,44 @@ func (s *scanner) escape(i int) int {
 	return i + 2
 }
 
-// unicodeEscape reads the \uXXXX or the surrogate pair at i and returns its end.
+// unicodeEscape reads the \uXXXX or the surrogate pair at i, and those that follow at once, and returns their end.
 func (s *scanner) unicodeEscape(i int) int {
-	for j := i + 2; j < i+6; j++ {
-		if j >= len(s.src) {
-			return s.failEnd()
+	src := s.src
+	for {
+		if len(src)-i < 6 {
+			return s.failHex(i)
 		}
-		if hexValue[s.src[j]] < 0 {
-			return s.failByte(j, `where a hexadecimal digit should follow \u`)
+		r, size := hex4(src[i+2:]), 6
+		switch {
+		case r < 0:
+			return s.failHex(i)
+		case r > '\u2029' && !utf16.IsSurrogate(r):
+			s.flush(i, i+6)
+			s.buf = append(s.buf, 0xE0|byte(r>>12), 0x80|byte(r>>6)&0xBF, 0x80|byte(r)&0xBF)
+		default:
+			r, size = decodeUnicodeEscape(src[i:])
+			var b [8]byte
+			normal := s.appendNormal(b[:0], r)
+			if string(normal) != string(src[i:i+size]) {
+				s.flush(i, i+size)
+				s.buf = append(s.buf, normal...)
+			}
+		}
+		i += size
+		if i+1 >= len(src) || src[i] != '\\' || src[i+1] != 'u' {
+			return i
 		}
 	}
-	r, size := decodeUnicodeEscape(s.src[i:])
-	var b [8]byte
-	normal := s.appendNormal(b[:0], r)
-	if string(normal) != string(s.src[i:i+size]) {
-		s.flush(i, i+size)
-		s.buf = append(s.buf, normal...)
+}
+
+// failHex fails because the \u at i has not got four hexadecimal digits.
+func (s *scanner) failHex(i int) int {
+	for i += 2; i < len(s.src); i++ {
+		if hexValue[s.src[i]] < 0 {
+			return s.failByte(i, `where a hexadecimal digit should follow \u`)
+		}
 	}
-	return i + size
+	return s.failEnd()
 }
 
 // appendNormal appends r as the normal form writes it inside a string.
