@@ -12,7 +12,7 @@ type shape struct {
 	order [smallObject]uint8
 }
 
-const shapeSlots = 64
+const shapeSlots = 256
 
 // order appends the members of one object to runs, which start at lo, in the order of their keys. Of members with the
 // same key only the last one stays.
@@ -22,32 +22,20 @@ func (s *scanner) order(members []member, lo int) {
 		return
 	}
 	p := s.shapeOf(members)
-	if !s.fits(p, members) {
-		s.insertionSort(p, members)
+	if !s.fits(p, members) && !s.insertionSort(p, members) {
+		s.dropRepeated(p, members, lo)
+		return
 	}
-	for k := range members {
-		m := &members[p.order[k]]
-		if k+1 < len(members) && s.repeated(m, &members[p.order[k+1]]) {
-			continue
-		}
-		s.addRun(m, lo)
+	for _, k := range p.order[:len(members)] {
+		s.addRun(&members[k], lo)
 	}
-}
-
-// repeated reports whether b has the same key as a, which precedes it.
-func (s *scanner) repeated(a, b *member) bool {
-	if s.compare(a, b) != 0 {
-		return false
-	}
-	s.doubt(int(b.offset), "repeated key")
-	return true
 }
 
 // shapeOf returns the place where the order of members like these is kept.
 func (s *scanner) shapeOf(members []member) *shape {
 	n := len(members)
 	h := members[0].prefix*0x9e3779b97f4a7c15 ^ members[n-1].prefix*0xc2b2ae3d27d4eb4f + uint64(n)
-	return &s.shapes[(h*0x9e3779b97f4a7c15)>>58%shapeSlots]
+	return &s.shapes[(h*0x9e3779b97f4a7c15)>>56%shapeSlots]
 }
 
 // fits reports whether p puts members into ascending order, all keys being different.
@@ -58,7 +46,7 @@ func (s *scanner) fits(p *shape, members []member) bool {
 	a := &members[p.order[0]]
 	for _, k := range p.order[1:len(members)] {
 		b := &members[k]
-		if s.compare(a, b) >= 0 {
+		if a.prefix >= b.prefix && s.compare(a, b) >= 0 {
 			return false
 		}
 		a = b
@@ -66,18 +54,46 @@ func (s *scanner) fits(p *shape, members []member) bool {
 	return true
 }
 
-// insertionSort sets p to the order of members; those with the same key stay in the order they came.
-func (s *scanner) insertionSort(p *shape, members []member) {
+// insertionSort sets p to the order of members; those with the same key stay in the order they came. It reports whether
+// all keys are different.
+func (s *scanner) insertionSort(p *shape, members []member) bool {
 	p.count = uint8(len(members))
+	different := true
 	for k := range members {
 		m := &members[k]
 		j := k
-		for j > 0 && s.compare(&members[p.order[j-1]], m) > 0 {
+		for ; j > 0; j-- {
+			before := &members[p.order[j-1]]
+			if before.prefix <= m.prefix {
+				c := s.compare(before, m)
+				different = different && c != 0
+				if c <= 0 {
+					break
+				}
+			}
 			p.order[j] = p.order[j-1]
-			j--
 		}
 		p.order[j] = uint8(k)
 	}
+	return different
+}
+
+// dropRepeated is the end of order for members whose keys repeat.
+func (s *scanner) dropRepeated(p *shape, members []member, lo int) {
+	for k, this := range p.order[:len(members)] {
+		if k+1 == len(members) || !s.repeated(&members[this], &members[p.order[k+1]]) {
+			s.addRun(&members[this], lo)
+		}
+	}
+}
+
+// repeated reports whether b has the same key as a, which precedes it.
+func (s *scanner) repeated(a, b *member) bool {
+	if s.compare(a, b) != 0 {
+		return false
+	}
+	s.doubt(int(b.offset), "repeated key")
+	return true
 }
 
 // sorter is the scratch space for sorting many members.
@@ -116,10 +132,9 @@ func (s *scanner) orderLarge(members []member, lo int) {
 	}
 	for k := range q.words {
 		m := &members[q.words[k].member]
-		if k+1 < len(q.words) && s.repeated(m, &members[q.words[k+1].member]) {
-			continue
+		if k+1 == len(q.words) || !s.repeated(m, &members[q.words[k+1].member]) {
+			s.addRun(m, lo)
 		}
-		s.addRun(m, lo)
 	}
 }
 
