@@ -190,7 +190,7 @@ func TestJSONDepth(t *testing.T) {
 // TestJSONManyMembers compares objects of all sizes around the sizes where sorting changes its ways.
 func TestJSONManyMembers(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	sizes := []int{0, 1, 2, 3, 8, 9, smallObject - 1, smallObject, smallObject + 1, 2 * smallObject, 300, 3000}
+	sizes := []int{0, 1, 2, 3, 8, 9, shapeMembers, shapeMembers + 1, insertionWords, insertionWords + 1, 300, 3000}
 	for name, key := range keyMakers {
 		for _, n := range sizes {
 			for _, repeats := range []bool{false, true} {

@@ -1,33 +1,40 @@
 package normalize
 
-import "bytes"
-
-// smallObject is how many members are sorted by insertion; more are sorted by radix.
-const smallObject = 48
-
 // shape is the order in which the members of an object were last found. Senders write their objects always the same
 // way, so it is tried first on an object of as many members, and used only if it puts them in order.
 type shape struct {
 	count uint8
-	order [smallObject]uint8
+	order [shapeMembers]uint8
 }
 
-const shapeSlots = 256
+const (
+	shapeMembers = 48 // objects with more members have no shape
+	shapeSlots   = 256
+)
 
 // order appends the members of one object to runs, which start at lo, in the order of their keys. Of members with the
 // same key only the last one stays.
 func (s *scanner) order(members []member, lo int) {
-	if len(members) > smallObject {
-		s.orderLarge(members, lo)
-		return
+	var p *shape
+	if len(members) <= shapeMembers {
+		p = s.shapeOf(members)
+		if s.fits(p, members) {
+			for _, k := range p.order[:len(members)] {
+				s.addRun(&members[k], lo)
+			}
+			return
+		}
+		p.count = uint8(len(members))
 	}
-	p := s.shapeOf(members)
-	if !s.fits(p, members) && !s.insertionSort(p, members) {
-		s.dropRepeated(p, members, lo)
-		return
-	}
-	for _, k := range p.order[:len(members)] {
-		s.addRun(&members[k], lo)
+	words := s.sorted(members)
+	for k := range words {
+		m := &members[words[k].member]
+		if k+1 == len(words) || !s.repeated(m, &members[words[k+1].member]) {
+			s.addRun(m, lo)
+		}
+		if p != nil {
+			p.order[k] = uint8(words[k].member)
+		}
 	}
 }
 
@@ -54,49 +61,16 @@ func (s *scanner) fits(p *shape, members []member) bool {
 	return true
 }
 
-// insertionSort sets p to the order of members; those with the same key stay in the order they came. It reports whether
-// all keys are different.
-func (s *scanner) insertionSort(p *shape, members []member) bool {
-	p.count = uint8(len(members))
-	different := true
-	for k := range members {
-		m := &members[k]
-		j := k
-		for ; j > 0; j-- {
-			before := &members[p.order[j-1]]
-			if before.prefix <= m.prefix {
-				c := s.compare(before, m)
-				different = different && c != 0
-				if c <= 0 {
-					break
-				}
-			}
-			p.order[j] = p.order[j-1]
-		}
-		p.order[j] = uint8(k)
-	}
-	return different
-}
-
-// dropRepeated is the end of order for members whose keys repeat.
-func (s *scanner) dropRepeated(p *shape, members []member, lo int) {
-	for k, this := range p.order[:len(members)] {
-		if k+1 == len(members) || !s.repeated(&members[this], &members[p.order[k+1]]) {
-			s.addRun(&members[this], lo)
-		}
-	}
-}
-
 // repeated reports whether b has the same key as a, which precedes it.
 func (s *scanner) repeated(a, b *member) bool {
-	if s.compare(a, b) != 0 {
+	if a.prefix != b.prefix || s.compare(a, b) != 0 {
 		return false
 	}
 	s.doubt(int(b.offset), "repeated key")
 	return true
 }
 
-// sorter is the scratch space for sorting many members.
+// sorter is the scratch space for sorting.
 type sorter struct {
 	words, spare []word
 	groups       []group
@@ -113,53 +87,36 @@ type group struct {
 	lo, hi, depth uint32
 }
 
-// orderLarge is order for many members. It compares seven bytes of all keys at a time, and goes deeper only among keys
-// that were alike so far: the work is bounded by the keys' total length, whatever they have in common.
-func (s *scanner) orderLarge(members []member, lo int) {
+// sorted returns members in the order of their keys; those with the same key stay in the order they came. It compares
+// seven bytes of all keys at a time, and goes deeper only among keys that were alike so far: the work is bounded by the
+// keys' total length, whatever they have in common.
+func (s *scanner) sorted(members []member) []word {
 	q := &s.sorter
+	n := uint32(len(members))
 	q.words = resized(q.words, len(members))
 	q.spare = resized(q.spare, len(members))
 	for k := range members {
 		q.words[k] = word{members[k].prefix, uint32(k)}
 	}
-	radixSort(q.words, q.spare)
+	sortWords(q.words, q.spare)
 	q.groups = q.groups[:0]
-	q.findGroups(0, uint32(len(members)), 7)
+	q.findGroups(0, n, 7)
 	for len(q.groups) > 0 {
 		g := q.groups[len(q.groups)-1]
 		q.groups = q.groups[:len(q.groups)-1]
-		s.sortGroup(g, members)
-	}
-	for k := range q.words {
-		m := &members[q.words[k].member]
-		if k+1 == len(q.words) || !s.repeated(m, &members[q.words[k+1].member]) {
-			s.addRun(m, lo)
-		}
-	}
-}
-
-// sortGroup sorts a group by what follows in its keys.
-func (s *scanner) sortGroup(g group, members []member) {
-	words := s.sorter.words[g.lo:g.hi]
-	if len(words) <= smallObject {
+		words := q.words[g.lo:g.hi]
 		for k := range words {
-			w := words[k]
-			key := s.keyOf(&members[w.member])[g.depth:]
-			j := k
-			for j > 0 && bytes.Compare(s.keyOf(&members[words[j-1].member])[g.depth:], key) > 0 {
-				words[j] = words[j-1]
-				j--
+			m := &members[words[k].member]
+			key, from := s.src, m.key
+			if m.length&decodedKey != 0 {
+				key = s.keys
 			}
-			words[j] = w
+			words[k].bytes = prefixAt(key, int(from+g.depth), int(from+m.length&^decodedKey))
 		}
-		return
+		sortWords(words, q.spare[g.lo:g.hi])
+		q.findGroups(g.lo, g.hi, g.depth+7)
 	}
-	for k := range words {
-		key := s.keyOf(&members[words[k].member])
-		words[k].bytes = prefixAt(key, int(g.depth), len(key))
-	}
-	radixSort(words, s.sorter.spare[g.lo:g.hi])
-	s.sorter.findGroups(g.lo, g.hi, g.depth+7)
+	return q.words
 }
 
 // findGroups notes the stretches of words[lo:hi] that are alike and whose keys go on.
@@ -173,6 +130,25 @@ func (q *sorter) findGroups(lo, hi, depth uint32) {
 			q.groups = append(q.groups, group{lo, end, depth})
 		}
 		lo = end
+	}
+}
+
+// insertionWords is how many words are sorted faster by insertion than by radix.
+const insertionWords = 64
+
+// sortWords sorts words by their bytes; those that are alike stay in the order they came. spare is as long as words.
+func sortWords(words, spare []word) {
+	if len(words) > insertionWords {
+		radixSort(words, spare)
+		return
+	}
+	for k := 1; k < len(words); k++ {
+		w := words[k]
+		j := k
+		for ; j > 0 && words[j-1].bytes > w.bytes; j-- {
+			words[j] = words[j-1]
+		}
+		words[j] = w
 	}
 }
 

@@ -19,6 +19,7 @@ func (s *scanner) text(i int) int {
 		case c == '"':
 			return i + 1
 		case c == '\\':
+			s.coded = true
 			i = s.escape(i)
 		case c >= utf8.RuneSelf:
 			i = s.multibyte(i)
@@ -104,7 +105,6 @@ func (s *scanner) escape(i int) int {
 	if i+1 >= len(s.src) {
 		return s.failEnd()
 	}
-	s.coded = true
 	switch s.src[i+1] {
 	case '"', '\\', 'n', 'r', 't':
 	case 'b':
@@ -136,6 +136,9 @@ func (s *scanner) unicodeEscape(i int) int {
 		switch {
 		case r < 0:
 			return s.failHex(i)
+		case 0x80 <= r && r < 0x800:
+			s.flush(i, i+6)
+			s.buf = append(s.buf, 0xC0|byte(r>>6), 0x80|byte(r)&0xBF)
 		case r > '\u2029' && !utf16.IsSurrogate(r):
 			s.flush(i, i+6)
 			s.buf = append(s.buf, 0xE0|byte(r>>12), 0x80|byte(r>>6)&0xBF, 0x80|byte(r)&0xBF)
