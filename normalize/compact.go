@@ -9,7 +9,9 @@ func (s *scanner) at(i int) uint32 {
 
 // flush moves what is pending up to end into buf, and goes on with what is pending from resume.
 func (s *scanner) flush(end, resume int) {
-	s.buf = appendPiece(s.buf, s.src, s.pend, end)
+	if s.pend < end {
+		s.buf = appendPiece(s.buf, s.src, s.pend, end)
+	}
 	s.pend = resume
 }
 

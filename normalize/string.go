@@ -78,20 +78,39 @@ var plain = func() (t [256]bool) {
 func (s *scanner) multibyte(i int) int {
 	src := s.src
 	for i < len(src) && src[i] >= utf8.RuneSelf {
-		r, size := utf8.DecodeRune(src[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			s.doubt(i, "invalid UTF-8")
-			s.coded = true
-			s.replace(i, i+1, "\uFFFD")
-		case r == '\u2028':
-			s.replace(i, i+size, `\u2028`)
-		case r == '\u2029':
-			s.replace(i, i+size, `\u2029`)
+		if c := src[i]; c-0xC2 < 0xE0-0xC2 && i+1 < len(src) && isContinuation(src[i+1]) {
+			i += 2
+			continue
+		} else if c-0xE0 < 0xF0-0xE0 && i+2 < len(src) && isContinuation(src[i+1]) && isContinuation(src[i+2]) {
+			r := uint(c&0xF)<<12 | uint(src[i+1]&0x3F)<<6 | uint(src[i+2]&0x3F)
+			if r >= 0x800 && r&0xF800 != 0xD800 && r&^1 != '\u2028' {
+				i += 3
+				continue
+			}
 		}
-		i += size
+		i = s.unusualRune(i)
 	}
 	return i
+}
+
+func isContinuation(c byte) bool {
+	return c&0xC0 == 0x80
+}
+
+// unusualRune reads the rune at i, which may be none or a line separator, and returns its end.
+func (s *scanner) unusualRune(i int) int {
+	r, size := utf8.DecodeRune(s.src[i:])
+	switch {
+	case r == utf8.RuneError && size == 1:
+		s.doubt(i, "invalid UTF-8")
+		s.coded = true
+		s.replace(i, i+1, "\uFFFD")
+	case r == '\u2028':
+		s.replace(i, i+size, `\u2028`)
+	case r == '\u2029':
+		s.replace(i, i+size, `\u2029`)
+	}
+	return i + size
 }
 
 // replace puts with into the place of src[i:end].
@@ -132,30 +151,37 @@ func (s *scanner) unicodeEscape(i int) int {
 		if len(src)-i < 6 {
 			return s.failHex(i)
 		}
-		r, size := hex4(src[i+2:]), 6
+		r := hex4(src[i+2:])
 		switch {
 		case r < 0:
 			return s.failHex(i)
 		case 0x80 <= r && r < 0x800:
 			s.flush(i, i+6)
 			s.buf = append(s.buf, 0xC0|byte(r>>6), 0x80|byte(r)&0xBF)
-		case r > '\u2029' && !utf16.IsSurrogate(r):
+			i += 6
+		case r > '\u2029' && r&0xF800 != 0xD800:
 			s.flush(i, i+6)
 			s.buf = append(s.buf, 0xE0|byte(r>>12), 0x80|byte(r>>6)&0xBF, 0x80|byte(r)&0xBF)
+			i += 6
 		default:
-			r, size = decodeUnicodeEscape(src[i:])
-			var b [8]byte
-			normal := s.appendNormal(b[:0], r)
-			if string(normal) != string(src[i:i+size]) {
-				s.flush(i, i+size)
-				s.buf = append(s.buf, normal...)
-			}
+			i = s.unusualEscape(i)
 		}
-		i += size
 		if i+1 >= len(src) || src[i] != '\\' || src[i+1] != 'u' {
 			return i
 		}
 	}
+}
+
+// unusualEscape reads the \uXXXX or the surrogate pair at i, which may have to stay an escape, and returns its end.
+func (s *scanner) unusualEscape(i int) int {
+	r, size := decodeUnicodeEscape(s.src[i:])
+	var b [8]byte
+	normal := s.appendNormal(b[:0], r)
+	if string(normal) != string(s.src[i:i+size]) {
+		s.flush(i, i+size)
+		s.buf = append(s.buf, normal...)
+	}
+	return i + size
 }
 
 // failHex fails because the \u at i has not got four hexadecimal digits.
@@ -254,6 +280,7 @@ func decodeUnicodeEscape(b []byte) (r rune, size int) {
 
 // hex4 returns the value of the four hexadecimal digits that b starts with, or a negative number.
 func hex4(b []byte) rune {
+	_ = b[3]
 	return rune(hexValue[b[0]])<<12 | rune(hexValue[b[1]])<<8 | rune(hexValue[b[2]])<<4 | rune(hexValue[b[3]])
 }
 
