@@ -137,43 +137,50 @@ func (s *scanner) escape(i int) int {
 	case '/':
 		s.flush(i, i+1)
 	case 'u':
-		return s.unicodeEscape(i)
+		return s.unicodeEscapes(i)
 	default:
 		return s.failByte(i+1, "after a backslash")
 	}
 	return i + 2
 }
 
-// unicodeEscape reads the \uXXXX or the surrogate pair at i, and those that follow at once, and returns their end.
-func (s *scanner) unicodeEscape(i int) int {
-	src := s.src
-	for {
-		if len(src)-i < 6 {
-			return s.failHex(i)
-		}
-		r := hex4(src[i+2:])
-		switch {
-		case r < 0:
-			return s.failHex(i)
-		case 0x80 <= r && r < 0x800:
-			s.flush(i, i+6)
-			s.buf = append(s.buf, 0xC0|byte(r>>6), 0x80|byte(r)&0xBF)
-			i += 6
-		case r > '\u2029' && r&0xF800 != 0xD800:
-			s.flush(i, i+6)
-			s.buf = append(s.buf, 0xE0|byte(r>>12), 0x80|byte(r>>6)&0xBF, 0x80|byte(r)&0xBF)
-			i += 6
-		default:
+// unicodeEscapes reads the \uXXXX at i and those that follow at once, and returns their end.
+func (s *scanner) unicodeEscapes(i int) int {
+	for i >= 0 && i+1 < len(s.src) && s.src[i] == '\\' && s.src[i+1] == 'u' {
+		if end := s.usualEscapes(i); end > i {
+			i = end
+		} else {
 			i = s.unusualEscape(i)
 		}
-		if i+1 >= len(src) || src[i] != '\\' || src[i+1] != 'u' {
-			return i
-		}
 	}
+	return i
 }
 
-// unusualEscape reads the \uXXXX or the surrogate pair at i, which may have to stay an escape, and returns its end.
+// usualEscapes reads the \uXXXX from i on that stand for two or three bytes of UTF-8, and returns their end.
+func (s *scanner) usualEscapes(i int) int {
+	s.flush(i, i)
+	src, buf := s.src, s.buf
+	for len(src)-i >= 6 && src[i] == '\\' && src[i+1] == 'u' {
+		r := hex4(src[i+2 : i+6])
+		if r > '\u2029' && r&0xF800 != 0xD800 {
+			buf = append(buf, 0xE0|byte(r>>12), 0x80|byte(r>>6)&0xBF, 0x80|byte(r)&0xBF)
+		} else if 0x80 <= r && r < 0x800 {
+			buf = append(buf, 0xC0|byte(r>>6), 0x80|byte(r)&0xBF)
+		} else {
+			break
+		}
+		i += 6
+	}
+	s.buf, s.pend = buf, i
+	return i
+}
+
+// unusualEscape reads the \uXXXX or the surrogate pair at i, which may be malformed or have to stay an escape, and
+// returns its end.
 func (s *scanner) unusualEscape(i int) int {
+	if len(s.src)-i < 6 || hex4(s.src[i+2:]) < 0 {
+		return s.failHex(i)
+	}
 	r, size := decodeUnicodeEscape(s.src[i:])
 	var b [8]byte
 	normal := s.appendNormal(b[:0], r)
