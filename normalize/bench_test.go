@@ -43,6 +43,7 @@ func benchmarkInputs(tb testing.TB) []benchmarkInput {
 		{"objects_of_48", manyObjects(random, 500, 48)},
 		{"objects_of_12", manyObjects(random, 2000, 12)},
 		{"escapes", []byte(`{"text":"` + strings.Repeat(`\u4f1a\u8b70\u5ba4\u306f\u307e\u3060`, 2000) + `","id":1}`)},
+		{"embedded_json", []byte(`{"text":"` + strings.Repeat(`{\"id\":12,\"name\":\"x\"},\n`, 2000) + `","id":1}`)},
 		{"escapes_mixed", []byte(`{"b":"` + strings.Repeat(`\u00e9\/\u003c`, 5000) + `","a":"` + strings.Repeat(`<é`, 5000) + `"}`)},
 	}
 	var webhooks []byte
@@ -180,6 +181,38 @@ func BenchmarkAppendQuery(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestNeverSlow asks for far less than what the benchmarks show: being faster than encoding/json on bodies of every kind,
+// those that are made to take long included.
+func TestNeverSlow(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector slows this package down, and the standard library not")
+	}
+	fastest := func(f func() error) time.Duration {
+		best := time.Hour
+		for range 4 {
+			start := time.Now()
+			if err := f(); err != nil {
+				t.Fatal(err)
+			}
+			best = min(best, time.Since(start))
+		}
+		return best
+	}
+	for _, input := range benchmarkInputs(t) {
+		ours := fastest(func() error {
+			_, err := AppendJSON(nil, input.src, Options{})
+			return err
+		})
+		theirs := fastest(func() error {
+			_, err := referenceJSON(input.src, Options{})
+			return err
+		})
+		if ours > theirs {
+			t.Errorf("%s: %v, encoding/json %v", input.name, ours, theirs)
+		}
 	}
 }
 

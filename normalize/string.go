@@ -147,27 +147,39 @@ func (s *scanner) escape(i int) int {
 // unicodeEscapes reads the \uXXXX at i and those that follow at once, and returns their end.
 func (s *scanner) unicodeEscapes(i int) int {
 	for i >= 0 && i+1 < len(s.src) && s.src[i] == '\\' && s.src[i+1] == 'u' {
-		if end := s.usualEscapes(i); end > i {
-			i = end
-		} else {
+		if len(s.src)-i < 6 {
+			return s.failHex(i)
+		}
+		switch r := hex4(s.src[i+2:]); {
+		case r < 0:
+			return s.failHex(i)
+		case isMultibyte(r):
+			i = s.usualEscapes(i)
+		default:
 			i = s.unusualEscape(i)
 		}
 	}
 	return i
 }
 
-// usualEscapes reads the \uXXXX from i on that stand for two or three bytes of UTF-8, and returns their end.
+// isMultibyte reports whether \uXXXX stands for a rune outside ASCII that the normal form has in UTF-8.
+func isMultibyte(r rune) bool {
+	return r > '\u2029' && r&0xF800 != 0xD800 || r >= utf8.RuneSelf && r < '\u2028'
+}
+
+// usualEscapes reads the \uXXXX from i on that stand for something that isMultibyte, and returns their end.
 func (s *scanner) usualEscapes(i int) int {
 	s.flush(i, i)
 	src, buf := s.src, s.buf
 	for len(src)-i >= 6 && src[i] == '\\' && src[i+1] == 'u' {
 		r := hex4(src[i+2 : i+6])
-		if r > '\u2029' && r&0xF800 != 0xD800 {
-			buf = append(buf, 0xE0|byte(r>>12), 0x80|byte(r>>6)&0xBF, 0x80|byte(r)&0xBF)
-		} else if 0x80 <= r && r < 0x800 {
+		if !isMultibyte(r) {
+			break
+		}
+		if r < 0x800 {
 			buf = append(buf, 0xC0|byte(r>>6), 0x80|byte(r)&0xBF)
 		} else {
-			break
+			buf = append(buf, 0xE0|byte(r>>12), 0x80|byte(r>>6)&0xBF, 0x80|byte(r)&0xBF)
 		}
 		i += 6
 	}
@@ -175,12 +187,8 @@ func (s *scanner) usualEscapes(i int) int {
 	return i
 }
 
-// unusualEscape reads the \uXXXX or the surrogate pair at i, which may be malformed or have to stay an escape, and
-// returns its end.
+// unusualEscape reads the \uXXXX or the surrogate pair at i, which may have to stay an escape, and returns its end.
 func (s *scanner) unusualEscape(i int) int {
-	if len(s.src)-i < 6 || hex4(s.src[i+2:]) < 0 {
-		return s.failHex(i)
-	}
 	r, size := decodeUnicodeEscape(s.src[i:])
 	var b [8]byte
 	normal := s.appendNormal(b[:0], r)
