@@ -16,23 +16,27 @@ func (s *scanner) text(i int) int {
 			return s.failEnd()
 		}
 		switch c := src[i]; {
+		case plain[c]:
+			i = plainEnd(src, i)
 		case c == '"':
 			return i + 1
 		case c == '\\':
 			s.coded = true
-			i = s.escape(i)
+			if i+1 < len(src) && keptEscape[src[i+1]] {
+				i += 2
+			} else {
+				i = s.escape(i)
+			}
 		case c >= utf8.RuneSelf:
 			i = s.multibyte(i)
 		case c < ' ':
 			return s.failByte(i, "in a string")
-		case c == '<' || c == '>' || c == '&':
+		default: // < > &
 			if !s.opts.NoHTMLEscape {
 				s.flush(i, i+1)
 				s.buf = append(s.buf, '\\', 'u', '0', '0', lowerHex[c>>4], lowerHex[c&15])
 			}
 			i++
-		default:
-			i = plainEnd(src, i)
 		}
 	}
 	return i
@@ -73,6 +77,9 @@ var plain = func() (t [256]bool) {
 	}
 	return t
 }()
+
+// keptEscape marks what may stand after a backslash and stays there.
+var keptEscape = [256]bool{'"': true, '\\': true, 'n': true, 'r': true, 't': true}
 
 // multibyte reads the bytes outside ASCII from i on and returns their end.
 func (s *scanner) multibyte(i int) int {
@@ -119,13 +126,12 @@ func (s *scanner) replace(i, end int, with string) {
 	s.buf = append(s.buf, with...)
 }
 
-// escape reads the escape at i and returns its end.
+// escape reads the escape at i, which is not a kept one, and returns its end.
 func (s *scanner) escape(i int) int {
 	if i+1 >= len(s.src) {
 		return s.failEnd()
 	}
 	switch s.src[i+1] {
-	case '"', '\\', 'n', 'r', 't':
 	case 'b':
 		if s.opts.LongEscapes {
 			s.replace(i, i+2, `\u0008`)
