@@ -40,7 +40,10 @@ func (s *scanner) scan() int {
 		s.doubt(i, "the top level is not an object")
 	}
 	for {
-		if i >= len(src) {
+		if uint(i) >= uint(len(src)) {
+			if i < 0 {
+				return i
+			}
 			return s.failEnd()
 		}
 		closed := true
@@ -67,14 +70,19 @@ func (s *scanner) scan() int {
 		default:
 			return s.failByte(i, "where a value should start")
 		}
-		if closed && i >= 0 {
+		if i < 0 {
+			return i
+		}
+		if closed {
+			if s.top.kind == inObject && i < len(src) && src[i] == ',' {
+				s.members[len(s.members)-1].end = s.at(i)
+				i = s.key(i + 1)
+				continue
+			}
 			var more bool
 			if i, more = s.after(i); !more {
 				return i
 			}
-		}
-		if i < 0 {
-			return i
 		}
 	}
 }
@@ -83,9 +91,9 @@ func (s *scanner) scan() int {
 // the end of the top-level value and false.
 func (s *scanner) after(i int) (next int, more bool) {
 	src := s.src
-	for len(s.frames) > 0 {
-		f := &s.frames[len(s.frames)-1]
-		if !f.array {
+	for s.top.kind != inNothing {
+		object := s.top.kind == inObject
+		if object {
 			s.members[len(s.members)-1].end = s.at(i)
 		}
 		if i < len(src) && src[i] <= ' ' {
@@ -96,22 +104,20 @@ func (s *scanner) after(i int) (next int, more bool) {
 		}
 		switch c := src[i]; {
 		case c == ',':
-			i++
-			if i < len(src) && src[i] <= ' ' {
-				i = s.space(i)
-			}
-			if !f.array {
-				i = s.key(i)
+			if object {
+				i = s.key(i + 1)
+			} else {
+				i = s.space(i + 1)
 			}
 			return i, i >= 0
-		case c == ']' && f.array:
-			s.frames = s.frames[:len(s.frames)-1]
-		case c == '}' && !f.array:
+		case c == ']' && !object:
+			s.pop()
+		case c == '}' && object:
 			s.closeObject(i)
-		case f.array:
-			return s.failByte(i, "where a comma or ] should follow"), false
-		default:
+		case object:
 			return s.failByte(i, "where a comma or } should follow"), false
+		default:
+			return s.failByte(i, "where a comma or ] should follow"), false
 		}
 		i++
 	}
@@ -137,7 +143,7 @@ func (s *scanner) openArray(i int) (next int, closed bool) {
 	if i < len(s.src) && s.src[i] == ']' {
 		return i + 1, true
 	}
-	s.frames = append(s.frames, frame{array: true})
+	s.push(frame{kind: inArray})
 	return i, false
 }
 
@@ -147,18 +153,24 @@ func (s *scanner) openObject(i int) (next int, closed bool) {
 		return s.fail(i, "nested deeper than 10000 levels"), false
 	}
 	start := s.at(i)
-	i = s.space(i + 1)
+	i++
+	if i < len(s.src) && s.src[i] <= ' ' {
+		i = s.space(i)
+	}
 	if i < len(s.src) && s.src[i] == '}' {
 		return i + 1, true
 	}
-	s.frames = append(s.frames, frame{base: len(s.members), object: len(s.objects)})
+	s.push(frame{kind: inObject, base: len(s.members), object: len(s.objects)})
 	s.objects = append(s.objects, object{start: start})
 	return s.key(i), false
 }
 
-// key reads the member's key that should start at i, and the colon. It returns the start of the member's value.
+// key reads the member's key that should follow at i, and the colon. It returns the start of the member's value.
 func (s *scanner) key(i int) int {
 	src := s.src
+	if i < len(src) && src[i] <= ' ' {
+		i = s.space(i)
+	}
 	if i >= len(src) {
 		return s.failEnd()
 	}

@@ -6,12 +6,31 @@ import (
 	"slices"
 )
 
-// frame is an array or an object that is open.
+// frame is what is open at some point of the text: an array, an object, or nothing.
 type frame struct {
-	base     int // index of the object's first member
-	object   int // index into objects
-	array    bool
+	kind     byte
 	unsorted bool // some member does not follow the one before it
+	base     int  // index of the object's first member
+	object   int  // index into objects
+}
+
+const (
+	inNothing = iota
+	inArray
+	inObject
+)
+
+// push notes that f has been opened.
+func (s *scanner) push(f frame) {
+	s.frames = append(s.frames, s.top)
+	s.top = f
+}
+
+// pop notes that what was opened last has been closed.
+func (s *scanner) pop() {
+	last := len(s.frames) - 1
+	s.top = s.frames[last]
+	s.frames = s.frames[:last]
 }
 
 // member is a member of an open object. Positions are in the compact text unless said otherwise.
@@ -87,17 +106,15 @@ func (s *scanner) addMember(start uint32, offset int, key, length uint32, prefix
 	m := &s.members[n]
 	m.prefix, m.start, m.key, m.length = prefix, start, key, length
 	m.first, m.offset = uint32(len(s.objects)), uint32(offset)
-	f := &s.frames[len(s.frames)-1]
-	if n > f.base && !f.unsorted {
+	if n > s.top.base && !s.top.unsorted {
 		last := &s.members[n-1]
-		f.unsorted = prefix < last.prefix || prefix == last.prefix && s.compare(last, m) >= 0
+		s.top.unsorted = prefix < last.prefix || prefix == last.prefix && s.compare(last, m) >= 0
 	}
 }
 
 // closeObject ends the innermost object, whose closing brace is at i.
 func (s *scanner) closeObject(i int) {
-	f := s.frames[len(s.frames)-1]
-	s.frames = s.frames[:len(s.frames)-1]
+	f := &s.top
 	if f.unsorted {
 		lo := len(s.runs)
 		s.order(s.members[f.base:], lo)
@@ -109,6 +126,7 @@ func (s *scanner) closeObject(i int) {
 		s.objects = s.objects[:f.object]
 	}
 	s.members = s.members[:f.base]
+	s.pop()
 }
 
 // addRun notes m as the next member in order of the object whose runs start at lo.

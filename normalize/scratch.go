@@ -15,7 +15,8 @@ type scanner struct {
 	// coded is set when a text holds an escape or invalid UTF-8, so that its bytes are not those it stands for.
 	coded bool
 
-	frames  []frame  // arrays and objects open at this point
+	top     frame    // what is open at this point, innermost
+	frames  []frame  // what is open around it, innermost last
 	members []member // members of the open objects, innermost last
 	keys    []byte   // decoded keys of members that were coded
 	objects []object // objects out of order and those around them, by start
@@ -43,6 +44,7 @@ func (s *scanner) giveBack() {
 	s.faults = faults{}
 	s.src = nil
 	s.pend = 0
+	s.top = frame{}
 	s.buf = kept(s.buf, keepBytes)
 	s.keys = kept(s.keys, keepBytes)
 	s.frames = kept(s.frames, keepItems)
