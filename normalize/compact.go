@@ -1,7 +1,5 @@
 package normalize
 
-import "encoding/binary"
-
 // at returns the position in the compact text that corresponds to position i of src.
 func (s *scanner) at(i int) uint32 {
 	return uint32(len(s.buf) + i - s.pend)
@@ -20,9 +18,7 @@ func (s *scanner) flush(end, resume int) {
 func appendPiece(b, src []byte, from, to int) []byte {
 	n := len(b)
 	if to-from <= 16 && from+16 <= len(src) && n+16 <= cap(b) {
-		in, out := src[from:from+16], b[n:n+16]
-		binary.LittleEndian.PutUint64(out, binary.LittleEndian.Uint64(in))
-		binary.LittleEndian.PutUint64(out[8:], binary.LittleEndian.Uint64(in[8:]))
+		*(*[16]byte)(b[n : n+16]) = *(*[16]byte)(src[from : from+16])
 		return b[:n+to-from]
 	}
 	return append(b, src[from:to]...)
