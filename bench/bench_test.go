@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain lets the program start itself for its roles from a test too.
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		exit(play(role, os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
+
+// TestRun makes all measurements with the contenders that need nothing but Go, too briefly to say anything.
+func TestRun(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("CPU times and memory come from Linux's /proc")
+	}
+	s := settings{
+		rounds: 1, duration: 100 * time.Millisecond, warmup: 10 * time.Millisecond, connections: 4,
+		held: 8, heldRuns: 1, only: "gateway,naive", profiles: t.TempDir(),
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), s, &out); err != nil {
+		t.Fatal(err)
+	}
+	report := out.String()
+	t.Log(report)
+	for _, name := range []string{plainName, gatewayName, "gateway, auto", "naive handler"} {
+		row := regexp.MustCompile(`(?m)^\| ` + name + ` .*\|\s+0 \|$`) // failed: 0
+		if n := len(row.FindAllString(report, -1)); n != 3 {
+			t.Errorf("%s has %d rows without failures, not 3", name, n)
+		}
+	}
+	if n := strings.Count(report, "| met ") + strings.Count(report, "| MISSED "); n != 7 {
+		t.Errorf("%d targets, not 7", n)
+	}
+	if strings.Contains(report, "NaN") || strings.Contains(report, "Inf") {
+		t.Error("a figure is no number")
+	}
+}
+
+func TestEventSize(t *testing.T) {
+	for _, size := range []int{largeBody, heldBody} {
+		for seed := range 100 {
+			if n := len(event(seed, size)); n != size {
+				t.Errorf("event(%d, %d) has %d bytes", seed, size, n)
+			}
+		}
+	}
+	if n := len(event(1, smallBody)); n < 1000 || n > 1400 {
+		t.Errorf("the small event has %d bytes", n)
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	for _, c := range []struct {
+		values  []float64
+		q, want float64
+	}{
+		{nil, 0.5, 0},
+		{[]float64{7}, 0.99, 7},
+		{[]float64{3, 1, 2}, 0.5, 2},
+		{[]float64{4, 1, 2, 3}, 0.5, 2.5},
+		{[]float64{1, 2, 3, 4, 5}, 0.25, 2},
+		{[]float64{1, 2, 3, 4, 5}, 1, 5},
+	} {
+		if got := quantile(c.values, c.q); got != c.want {
+			t.Errorf("quantile(%v, %v) = %v, not %v", c.values, c.q, got, c.want)
+		}
+	}
+}
+
+// BenchmarkHandler is the handler alone, for profiles. Its time holds the preparation of the request, which is
+// measured beside it; the program itself leaves that out.
+func BenchmarkHandler(b *testing.B) {
+	handlers, stop, err := provisioned()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(stop)
+	for _, size := range []int{smallBody, largeBody} {
+		m, err := newCallMaker(event(1, size))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("%d/pooled HMAC", size), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				sign(m.body)
+			}
+		})
+		b.Run(fmt.Sprintf("%d/preparation", size), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := m.call(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		for _, h := range handlers {
+			b.Run(fmt.Sprintf("%d/%s", size, h.name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					c, err := m.call()
+					if err == nil {
+						err = h.serveAll([]call{c})
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

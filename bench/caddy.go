@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard" // what a built Caddy has
+
+	_ "github.com/klinkgate/caddy-klink" // the gateway itself
+)
+
+// caddyfile has the address to listen on, what stands before the proxy, and the backend.
+const caddyfile = `{
+	admin off
+	auto_https off
+	persist_config off
+}
+
+http://%s {
+	bind 127.0.0.1
+	%s
+	reverse_proxy %s {
+		transport http {
+			keepalive_idle_conns_per_host 512
+		}
+	}
+}
+`
+
+const gatewayPinned = `klink_webhook {
+		allow 127.0.0.1
+		hmac ` + secret + ` {
+			url full
+			body go
+		}
+	}`
+
+const gatewayAuto = `klink_webhook {
+		allow 127.0.0.1
+		hmac ` + secret + `
+	}`
+
+const naiveHandler = `bench_naive ` + secret
+
+// startCaddy runs this program again as Caddy, with a directive before the proxy.
+func startCaddy(directive string) starter {
+	return func(p place) (*process, error) {
+		config := filepath.Join(p.dir, "Caddyfile")
+		text := fmt.Sprintf(caddyfile, p.listen, directive, p.backend)
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		return startSelf(p.dir, roleCaddy, config, p.profile)
+	}
+}
+
+// playCaddy serves a Caddyfile, and writes a CPU profile when it is told where.
+func playCaddy(path, profile string) error {
+	text, err := os.ReadFile(path) //nolint:gosec // written by the parent process
+	if err != nil {
+		return err
+	}
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(text, map[string]any{"filename": path})
+	if err != nil {
+		return err
+	}
+	if profile != "" {
+		f, err := os.Create(profile) //nolint:gosec // named on the command line
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	if err := caddy.Load(config, true); err != nil {
+		return err
+	}
+	untilStopped()
+	return caddy.Stop()
+}

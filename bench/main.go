@@ -1,0 +1,100 @@
+// Command bench measures the gateway beside its peers on this machine: plain reverse_proxy, a naive handler, and nginx
+// with and without an HMAC. README.md says what is measured and how.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// settings are what the flags say.
+type settings struct {
+	rounds      int
+	duration    time.Duration
+	warmup      time.Duration
+	connections int
+	held        int
+	heldRuns    int
+	only        string
+	skip        string
+	profiles    string
+}
+
+func main() {
+	if role := os.Getenv(roleVariable); role != "" {
+		exit(play(role, os.Args[1:]))
+	}
+	var s settings
+	flag.IntVar(&s.rounds, "rounds", 15, "interleaved rounds of each measurement")
+	flag.DurationVar(&s.duration, "duration", time.Second, "how long each contender is loaded in a round")
+	flag.DurationVar(&s.warmup, "warmup", 200*time.Millisecond, "load before that, not measured")
+	flag.IntVar(&s.connections, "connections", 32, "connections of the load generator, each with one request at a time")
+	flag.IntVar(&s.held, "held", 256, "bodies of 1 MiB that the backend holds")
+	flag.IntVar(&s.heldRuns, "held-runs", 3, "runs of that, each with fresh processes")
+	flag.StringVar(&s.only, "only", "", "contenders to measure, with commas between them; plain is always there (default all)")
+	flag.StringVar(&s.skip, "skip", "", "sections to leave out, with commas between them: load, held, handler")
+	flag.StringVar(&s.profiles, "cpuprofile", "", "an existing folder for a CPU profile of each Caddy process")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	exit(run(ctx, s, os.Stdout))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// run makes all measurements, one after the other, and writes the report.
+func run(ctx context.Context, s settings, out io.Writer) error {
+	if s.rounds < 1 || s.duration <= 0 || s.connections < 1 || s.held < 1 || s.heldRuns < 1 {
+		return fmt.Errorf("rounds, duration, connections, held and held-runs must be above 0")
+	}
+	bench, err := newBench(s, out)
+	if err != nil {
+		return err
+	}
+	defer bench.close()
+	bench.printMachine()
+	var goals []goal
+	for _, section := range []struct {
+		name    string
+		measure func(context.Context) ([]goal, error)
+	}{
+		{"load", bench.measureLoad},
+		{"held", bench.measureHeld},
+		{"handler", bench.measureHandler},
+	} {
+		if named(s.skip, section.name) {
+			fmt.Fprintf(out, "\n%s: left out\n", section.name)
+			continue
+		}
+		found, err := section.measure(ctx)
+		if err != nil {
+			return err
+		}
+		goals = append(goals, found...)
+	}
+	bench.printGoals(goals)
+	return nil
+}
+
+func named(list, name string) bool {
+	for word := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(word) == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// goal is a figure that should not be exceeded.
+type goal struct {
+	what             string
+	measured, atMost float64
+}
+
+func (b *bench) printMachine() {
+	b.printf("%s; %d cores, %s; %s, Caddy %s, %s\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), cpuModel(),
+		runtime.Version(), caddyVersion(), nginxVersion())
+	b.printf("%d rounds of %v after %v of warming up, %d connections; medians; × is the median of each round's ratio\n",
+		b.rounds, b.duration, b.warmup, b.connections)
+	for _, line := range b.missing {
+		b.printf("%s\n", line)
+	}
+}
+
+func cpuModel() string {
+	text, _ := os.ReadFile("/proc/cpuinfo") // elsewhere there is none
+	_, rest, _ := strings.Cut(string(text), "model name")
+	line, _, _ := strings.Cut(rest, "\n")
+	if model := strings.TrimLeft(line, "\t :"); model != "" {
+		return model
+	}
+	return runtime.GOARCH
+}
+
+func caddyVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "of unknown version"
+	}
+	for _, module := range info.Deps {
+		if module.Path == "github.com/caddyserver/caddy/v2" {
+			return module.Version
+		}
+	}
+	return "of unknown version"
+}
+
+func nginxVersion() string {
+	text, err := exec.Command("nginx", "-v").CombinedOutput()
+	if err != nil {
+		return "no nginx"
+	}
+	_, version, _ := strings.Cut(strings.TrimSpace(string(text)), "nginx version: ")
+	return version
+}
+
+func (b *bench) printContests(title string, contests []*contest) {
+	b.printf("\n%s\n\n", title)
+	b.printf("| %-20s | CPU/request |    × | quartiles | requests/s |    × |      p50 |    × |      p99 |    × | peak MB |    × | failed |\n", "")
+	b.printf("|%s|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n", strings.Repeat("-", 22))
+	plain := contests[0]
+	for _, c := range contests {
+		cpu := ratios(c.samples, plain.samples, cpuOf)
+		failed, text := reasons(c.failures)
+		b.printf("| %-20s | %8.1f µs | %4.2f | %4.2f–%4.2f | %10.0f | %4.2f | %5.2f ms | %4.2f | %5.2f ms | %4.2f | %7.0f | %4.2f | %6d |\n",
+			c.name,
+			1e6*median(values(c.samples, cpuOf)), median(cpu), quantile(cpu, 0.25), quantile(cpu, 0.75),
+			median(values(c.samples, throughputOf)), median(ratios(c.samples, plain.samples, throughputOf)),
+			1e3*median(values(c.samples, p50Of)), median(ratios(c.samples, plain.samples, p50Of)),
+			1e3*median(values(c.samples, p99Of)), median(ratios(c.samples, plain.samples, p99Of)),
+			float64(c.peakMemory)/1e6, float64(c.peakMemory)/float64(plain.peakMemory),
+			failed)
+		if failed > 0 {
+			defer b.printf("\n%s failed%s\n", c.name, text)
+		}
+	}
+}
+
+func (b *bench) printHoldings(holdings []*holding) {
+	b.printf("\n%d bodies of 1 MiB held by the backend (%d MB in all), %d runs with fresh processes\n\n",
+		b.held, b.held*heldBody/1e6, b.heldRuns)
+	b.printf("| %-20s | peak MB | of their size | lowest–highest | failed |\n", "")
+	b.printf("|%s|--:|--:|--:|--:|\n", strings.Repeat("-", 22))
+	for _, h := range holdings {
+		failed, text := reasons(h.failures)
+		b.printf("| %-20s | %7.0f | %13.2f | %9s%.2f–%.2f | %6d |\n",
+			h.name, median(h.bytes)/1e6, median(h.peaks), "", quantile(h.peaks, 0), quantile(h.peaks, 1), failed)
+		if failed > 0 {
+			defer b.printf("\n%s failed%s\n", h.name, text)
+		}
+	}
+}
+
+func (b *bench) printSolos(title string, solos []*solo) {
+	b.printf("\n%s\n\n", title)
+	b.printf("| %-20s |      time |     × |   quartiles | allocations |  bytes |\n", "")
+	b.printf("|%s|--:|--:|--:|--:|--:|\n", strings.Repeat("-", 22))
+	for _, s := range solos {
+		b.printf("| %-20s | %6.2f µs | %5.2f | %5.2f–%5.2f | %11.1f | %6.0f |\n", s.name,
+			1e6*median(s.seconds), median(s.ratios), quantile(s.ratios, 0.25), quantile(s.ratios, 0.75),
+			median(s.allocations), median(s.bytes))
+	}
+}
+
+func (b *bench) printGoals(goals []goal) {
+	b.printf("\nTargets\n\n| %-55s | at most | measured |        |\n|%s|--:|--:|---|\n", "", strings.Repeat("-", 57))
+	for _, g := range goals {
+		verdict := "met"
+		if g.measured > g.atMost {
+			verdict = "MISSED"
+		}
+		b.printf("| %-55s | %7.2f | %8.2f | %-6s |\n", g.what, g.atMost, g.measured, verdict)
+	}
+}
