@@ -28,6 +28,7 @@ func TestHeader(t *testing.T) {
 		{map[string][]string{"X-Webhook-Token": {"token on"}}, 0, HeaderMismatch},
 		{map[string][]string{"X-Webhook-Token": {"token one, t"}}, 0, HeaderMismatch},
 		{map[string][]string{"X-Webhook-Token": {""}}, 0, HeaderMismatch},
+		{map[string][]string{"X-Webhook-Token": {" t"}}, 0, HeaderMismatch},
 		{map[string][]string{"X-Webhook-Token": {"t", "t"}}, 0, CredentialMalformed},
 		{map[string][]string{"X-Webhook-Token": {"wrong", "t"}}, 0, CredentialMalformed},
 		{map[string][]string{}, 0, CredentialMissing},

@@ -192,6 +192,20 @@ func TestHugeNumber(t *testing.T) {
 	}
 }
 
+// TestMismatchSaysWhatWasTried: with a pinned form that is the form's name.
+func TestMismatchSaysWhatWasTried(t *testing.T) {
+	for configured, want := range map[string]string{
+		"path go":   "no secret gives this signature with the form path go",
+		"auto go":   "no secret and no documented reading of the string to sign give this signature",
+		"path auto": "no secret and no documented reading of the string to sign give this signature",
+	} {
+		_, refusal := check(mustVerifier(t, Config{HMAC: mustHMAC(t, configured, "s")}), signedWith(t, "s", "/", "POST/"), "{}")
+		if reasonOf(refusal) != SignatureMismatch || refusal.Detail != want {
+			t.Errorf("%s: %v", configured, refusal)
+		}
+	}
+}
+
 func TestSeveralSecrets(t *testing.T) {
 	v := mustVerifier(t, Config{HMAC: mustHMAC(t, "path go", "new", "old", "older")})
 	for secret, want := range map[string]int{"new": 1, "old": 2, "older": 3, "New": 0, "ol": 0, "oldold": 0} {

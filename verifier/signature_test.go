@@ -98,6 +98,7 @@ func TestWhereTheSignatureIs(t *testing.T) {
 		{map[string][]string{"X-Signature": {good, good}}, nil, malformed},
 		{map[string][]string{"X-Signature": {good, bad}, "Authorization": {good}}, nil, malformed},
 		{map[string][]string{"Authorization": {good, basicAuth("a:b")}}, nil, malformed},
+		{map[string][]string{"Authorization": {basicAuth("a:b"), good}}, nil, malformed},
 	} {
 		names := tt.names
 		if names == nil {
