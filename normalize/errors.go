@@ -44,7 +44,7 @@ func (f *faults) fail(offset int, message string) int {
 
 // doubtAt notes that the input has more than one reading because of what stands at offset.
 func (f *faults) doubtAt(offset int, message string) {
-	if !f.malformed && (!f.ambiguous || offset < f.first.Offset) {
+	if !f.ambiguous || offset < f.first.Offset {
 		f.ambiguous = true
 		f.first = Error{Offset: offset, Ambiguous: true, Message: message}
 	}

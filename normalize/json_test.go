@@ -1,10 +1,10 @@
 package normalize
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -30,6 +30,8 @@ var protocolTable = []struct{ what, in, out string }{
 	{"a surrogate pair", `{"a":"\ud83d\uDE00"}`, `{"a":"😀"}`},
 	{"lone surrogates", `{"a":"\ud800","b":"\udc00x","c":"\ud800\ud83d\ude00","d":"\ud800\u0041"}`,
 		`{"a":"` + "\ufffd" + `","b":"` + "\ufffd" + `x","c":"` + "\ufffd😀" + `","d":"` + "\ufffd" + `A"}`},
+	{"halves of a pair with something between", `{"a":"\ud83dxude00","b":"\ud83d\\ude00","c":"\ud83d \ude00"}`,
+		`{"a":"` + "\ufffd" + `xude00","b":"` + "\ufffd" + `\\ude00","c":"` + "\ufffd \ufffd" + `"}`},
 	{"a lone surrogate in a key", `{"\ud800\u0041":1,"A":2}`, `{"A":2,"` + "\ufffd" + `A":1}`},
 	{"U+FFFD itself", "{\"a\":\"\ufffd\\ufffd\"}", "{\"a\":\"\ufffd\ufffd\"}"},
 	{"numbers", `[1.0,1e2,-0,1e21,1e-7,12345678901234567890]`, `[1,100,-0,1e+21,1e-7,12345678901234567000]`},
@@ -165,6 +167,65 @@ func TestJSONMalformed(t *testing.T) {
 		_, err := AppendJSON(nil, []byte(row.in), Options{})
 		if err == nil || err.Error() != row.err {
 			t.Errorf("%s, %q: got %v, not %s", row.what, row.in, err, row.err)
+		}
+	}
+}
+
+// TestJSONCutAnywhere cuts texts off at every byte, with nothing to be read behind it.
+func TestJSONCutAnywhere(t *testing.T) {
+	for _, row := range protocolTable {
+		for end := range len(row.in) {
+			src := slices.Clip([]byte(row.in)[:end])
+			checkJSON(t, src, Options{})
+			checkJSON(t, src, Options{AllowAmbiguous: true, RawNumbers: true})
+		}
+	}
+}
+
+// TestJSONEveryByte puts every byte at several places in keys and values.
+func TestJSONEveryByte(t *testing.T) {
+	for c := range 256 {
+		for _, before := range []int{0, 1, 6, 7, 8, 15, 17} {
+			inside := strings.Repeat("x", before) + string([]byte{byte(c)}) + strings.Repeat("y", 20-before)
+			for _, format := range []string{`{"a":"%s"}`, `{"%s":0}`, `{"a":"%s`, `{"a":1%s}`, `%s{}`, `{"a":"\%s"}`, `{"a":"\u00%s"}`} {
+				src := fmt.Appendf(nil, format, inside)
+				checkJSON(t, src, Options{AllowAmbiguous: true})
+				checkJSON(t, src, Options{NoHTMLEscape: true, LongEscapes: true})
+			}
+		}
+	}
+}
+
+// TestJSONEveryEscape puts all \uXXXX into strings, in upper and lower case, one at a time and several at once.
+func TestJSONEveryEscape(t *testing.T) {
+	for high := range 256 {
+		var alone, together strings.Builder
+		for low := range 256 {
+			format := `,"\u%02x%02X"`
+			if low%2 == 0 {
+				format = `,"\u%02x%02x"`
+			}
+			fmt.Fprintf(&alone, format, high, low)
+			fmt.Fprintf(&together, `\u%02X%02x`, high, low)
+		}
+		for _, o := range allOptions()[:8] {
+			checkJSON(t, []byte(`{"all":[""`+alone.String()+`],"":"`+together.String()+`"}`), o)
+		}
+	}
+}
+
+// TestJSONEveryUTF8 puts what begins like a multibyte rune, at all of UTF-8's limits, into strings.
+func TestJSONEveryUTF8(t *testing.T) {
+	limits := []byte{0x00, 0x22, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xA7, 0xA8, 0xA9, 0xAA, 0xBF, 0xC0}
+	for first := 0x80; first < 0x100; first++ {
+		for _, second := range limits {
+			for _, third := range limits {
+				for _, fourth := range []byte{'x', 0x80, 0xBF} {
+					src := []byte{'{', '"', 'a', '"', ':', '"', byte(first), second, third, fourth, '"', '}'}
+					checkJSON(t, src, Options{AllowAmbiguous: true})
+				}
+				checkJSON(t, []byte{'{', '"', byte(first), second, third, '"', ':', '0', '}'}, Options{})
+			}
 		}
 	}
 }
@@ -338,8 +399,8 @@ func TestJSONDoesNotAlias(t *testing.T) {
 
 // TestJSONUsesCapacity appends into a buffer with room, and expects what is behind the result to be left alone.
 func TestJSONUsesCapacity(t *testing.T) {
-	buffer := []byte("kept................................................tail")
-	for _, in := range []string{`{"a":1}`, `{"b" : "<", "a" : 2}`} {
+	for _, in := range []string{`{"a":1}`, `{"b" : "<", "a" : 2}`, `{"b":0,"a":"long enough to be behind b"}`} {
+		buffer := []byte("kept" + strings.Repeat(".", 70))
 		want, err := referenceJSON([]byte(in), Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -348,7 +409,7 @@ func TestJSONUsesCapacity(t *testing.T) {
 		if err != nil || string(out) != "kept"+string(want) {
 			t.Fatalf("%q, %v", out, err)
 		}
-		if &out[0] != &buffer[0] || !bytes.HasSuffix(buffer, []byte("..tail")) {
+		if &out[0] != &buffer[0] || strings.Trim(string(buffer[len(out):]), ".") != "" {
 			t.Errorf("%s: the buffer was not used, or too much of it: %q", in, buffer)
 		}
 	}

@@ -117,7 +117,7 @@ func (s *scanner) closeObject(i int) {
 	f := &s.top
 	if f.unsorted {
 		lo := len(s.runs)
-		s.order(s.members[f.base:], lo)
+		s.order(s.members[f.base:])
 		o := &s.objects[f.object]
 		o.end = s.at(i) + 1
 		o.lo, o.hi = uint32(lo), uint32(len(s.runs))
@@ -129,9 +129,10 @@ func (s *scanner) closeObject(i int) {
 	s.pop()
 }
 
-// addRun notes m as the next member in order of the object whose runs start at lo.
-func (s *scanner) addRun(m *member, lo int) {
-	if n := len(s.runs); n > lo && s.runs[n-1].end+1 == m.start {
+// addRun notes m as the next member in order. What starts just behind the last run can only be the next member of the
+// same object.
+func (s *scanner) addRun(m *member) {
+	if n := len(s.runs); n > 0 && s.runs[n-1].end+1 == m.start {
 		s.runs[n-1].end = m.end
 		return
 	}

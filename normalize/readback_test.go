@@ -18,6 +18,9 @@ func readBack(text string) (url.Values, any, error) {
 	var body any
 	readings := 0
 	for cut := 0; cut <= len(text); cut++ {
+		if !strings.HasPrefix(text[cut:], "{") {
+			continue
+		}
 		query, ok := readQuery(text[:cut])
 		if !ok {
 			continue
@@ -140,7 +143,7 @@ func FuzzReadBack(f *testing.F) {
 		f.Add("a=1", []byte(row.in))
 	}
 	f.Fuzz(func(t *testing.T, raw string, src []byte) {
-		if len(raw) > 2000 || len(src) > 2000 {
+		if len(raw) > 300 || len(src) > 300 {
 			return // every cut is tried, which takes quadratic time
 		}
 		checkReadBack(t, raw, src, Options{})

@@ -12,15 +12,15 @@ const (
 	shapeSlots   = 256
 )
 
-// order appends the members of one object to runs, which start at lo, in the order of their keys. Of members with the
-// same key only the last one stays.
-func (s *scanner) order(members []member, lo int) {
+// order appends the members of one object to runs, in the order of their keys. Of members with the same key only the
+// last one stays.
+func (s *scanner) order(members []member) {
 	var p *shape
 	if len(members) <= shapeMembers {
 		p = s.shapeOf(members)
 		if s.fits(p, members) {
 			for _, k := range p.order[:len(members)] {
-				s.addRun(&members[k], lo)
+				s.addRun(&members[k])
 			}
 			return
 		}
@@ -30,7 +30,7 @@ func (s *scanner) order(members []member, lo int) {
 	for k := range words {
 		m := &members[words[k].member]
 		if k+1 == len(words) || !s.repeated(m, &members[words[k+1].member]) {
-			s.addRun(m, lo)
+			s.addRun(m)
 		}
 		if p != nil {
 			p.order[k] = uint8(words[k].member)
