@@ -23,7 +23,7 @@ type HMACConfig struct {
 // HMAC checks an HMAC-SHA256 signature over the string to sign. It may be used
 // by several goroutines at once.
 type HMAC struct {
-	keys    []*signingKey
+	keys    []atomic.Pointer[signingKey]
 	headers []string
 	form    Form
 	last    atomic.Pointer[Form] // what matched last, when form is auto
@@ -41,13 +41,13 @@ func NewHMAC(c HMACConfig) (*HMAC, error) {
 	if len(c.Secrets) == 0 {
 		return nil, errors.New(`no secret: add "secret {env.KLINK_SECRET}" to hmac`)
 	}
-	h := &HMAC{form: c.Form}
+	h := &HMAC{form: c.Form, keys: make([]atomic.Pointer[signingKey], len(c.Secrets))}
 	h.scratch.New = func() any { return new(workspace) }
-	for _, s := range c.Secrets {
+	for i, s := range c.Secrets {
 		if s.key == nil {
 			return nil, errors.New("the secret is empty")
 		}
-		h.keys = append(h.keys, s.key)
+		h.keys[i].Store(s.key)
 	}
 	names := c.Headers
 	if len(names) == 0 {
@@ -58,6 +58,10 @@ func NewHMAC(c HMACConfig) (*HMAC, error) {
 	}
 	return h, nil
 }
+
+// SetSecret puts another secret in the place of the one at index, which counts
+// from 0 in the order of the configuration.
+func (h *HMAC) SetSecret(index int, s Secret) { h.keys[index].Store(s.key) }
 
 // checkTarget refuses a path or a query with more than one reading.
 func (h *HMAC) checkTarget(d *Delivery) *Refusal {

@@ -3,6 +3,7 @@ package verifier
 import (
 	"bytes"
 	"errors"
+	"sync/atomic"
 
 	"github.com/klinkgate/caddy-klink/normalize"
 )
@@ -10,7 +11,7 @@ import (
 // search tries forms and secrets on one delivery.
 type search struct {
 	*workspace
-	keys      []*signingKey
+	keys      []atomic.Pointer[signingKey]
 	delivery  *Delivery
 	signature *Signature
 	body      []byte
@@ -130,8 +131,8 @@ func (s *search) tryURL(f Form, body []byte) (HMACMatch, bool) {
 	if err != nil {
 		return HMACMatch{}, false // checkTarget has refused such a query before
 	}
-	for i, key := range s.keys {
-		if key.verify(s.signature, s.head, body) {
+	for i := range s.keys {
+		if s.keys[i].Load().verify(s.signature, s.head, body) {
 			return HMACMatch{Secret: i + 1, Form: f}, true
 		}
 	}
