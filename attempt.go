@@ -2,10 +2,12 @@ package klink
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -24,17 +26,23 @@ type attempt struct {
 	reason   verifier.Reason
 	body     replayBody
 	bounded  *boundedBody
-	answer   okWriter
+	partial  bool // whether there is more of the body than was read
+	answer   answerWriter
 	logged   bool // whether an access log wants the fields
+	allowed  bool // whether the client is on the address list: its errors count
+	arrived  time.Time
+	spent    time.Duration // on verification, reading the body excluded
 
 	eventKnown       bool
 	event, timestamp string
 }
 
 func newAttempt(w *Webhook, rw http.ResponseWriter, r *http.Request) *attempt {
-	a := &attempt{webhook: w}
+	a := &attempt{webhook: w, arrived: time.Now()}
 	a.answer.ResponseWriter = rw
+	a.answer.keep = w.KeepStatus
 	w.describe(&a.delivery, r)
+	a.allowed = w.verifier.Allow.Contains(a.delivery.Client)
 
 	ctx := r.Context()
 	a.body.replacer = ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
@@ -106,28 +114,33 @@ func single(values []string) string {
 // verify makes all checks. When it returns nil, the next handler can have r.
 func (a *attempt) verify(r *http.Request) *verifier.Refusal {
 	w := a.webhook
-	if refusal := w.verifier.CheckRequest(&a.delivery, &a.evidence); refusal != nil {
+	refusal := w.verifier.CheckRequest(&a.delivery, &a.evidence)
+	a.spent = time.Since(a.arrived)
+	if refusal != nil {
 		return refusal
 	}
 	if r.ContentLength > w.MaxBody {
 		return tooLarge()
 	}
 	if !w.verifier.NeedsBody() {
-		if r.ContentLength < 0 && r.Body != nil {
-			a.bounded = &boundedBody{ReadCloser: r.Body, left: w.MaxBody}
-			r.Body = a.bounded
-		}
+		a.boundBody(r)
 		return nil
 	}
 	if refusal := a.readBody(r); refusal != nil {
 		return refusal
 	}
-	if refusal := w.verifier.CheckBody(&a.delivery, a.body.buf.data, &a.evidence); refusal != nil {
-		return refusal
+	read := time.Now()
+	refusal = w.verifier.CheckBody(&a.delivery, a.body.buf.data, &a.evidence)
+	a.spent += time.Since(read)
+	return refusal
+}
+
+// boundBody lets a body stream whose length is not announced, up to max_body.
+func (a *attempt) boundBody(r *http.Request) {
+	if r.ContentLength < 0 && r.Body != nil {
+		a.bounded = &boundedBody{ReadCloser: r.Body, left: a.webhook.MaxBody}
+		r.Body = a.bounded
 	}
-	w.reportForm(&a.evidence.HMAC.Form)
-	a.replaceBody(r)
-	return nil
 }
 
 func (a *attempt) readBody(r *http.Request) *verifier.Refusal {
@@ -141,6 +154,7 @@ func (a *attempt) readBody(r *http.Request) *verifier.Refusal {
 	}
 	var handlerErr caddyhttp.HandlerError
 	if errors.As(err, &handlerErr) && handlerErr.StatusCode == http.StatusRequestEntityTooLarge {
+		a.partial = true
 		return tooLarge()
 	}
 	return &verifier.Refusal{
@@ -149,8 +163,19 @@ func (a *attempt) readBody(r *http.Request) *verifier.Refusal {
 	}
 }
 
-// replaceBody gives the next handler the same bytes with a known length.
+// replaceBody gives the next handler the same bytes, with a known length where
+// all of them were read.
 func (a *attempt) replaceBody(r *http.Request) {
+	if a.body.buf == nil {
+		return
+	}
+	if a.partial { // let through in observe mode
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(&a.body, r.Body), r.Body}
+		return
+	}
 	length := len(a.body.buf.data)
 	if r.ContentLength < 0 {
 		r.ContentLength = int64(length)
@@ -164,86 +189,12 @@ func (a *attempt) replaceBody(r *http.Request) {
 	r.Body = &a.body
 }
 
-var statusOf = map[verifier.Reason]int{
-	verifier.MethodNotAllowed:    http.StatusMethodNotAllowed,
-	verifier.AddressNotAllowed:   http.StatusForbidden,
-	verifier.CredentialMissing:   http.StatusUnauthorized,
-	verifier.CredentialMalformed: http.StatusUnauthorized,
-	verifier.BasicMismatch:       http.StatusUnauthorized,
-	verifier.HeaderMismatch:      http.StatusUnauthorized,
-	verifier.SignatureMismatch:   http.StatusUnauthorized,
-	verifier.PathAmbiguous:       http.StatusBadRequest,
-	verifier.QueryAmbiguous:      http.StatusBadRequest,
-	verifier.BodyTooLarge:        http.StatusRequestEntityTooLarge,
-	verifier.BodyIncomplete:      http.StatusBadRequest,
-	verifier.BodyMalformed:       http.StatusBadRequest,
-	verifier.BodyAmbiguous:       http.StatusBadRequest,
-}
-
-// refuse logs the refusal and returns the error for Caddy's error routes.
-func (a *attempt) refuse(refusal *verifier.Refusal) error {
-	a.reason = refusal.Reason
-	a.findEvent()
-	a.webhook.logger.Info("delivery refused",
-		zap.String("reason", string(refusal.Reason)),
-		zap.String("detail", refusal.Detail),
-		zap.String("client_ip", a.delivery.Client.String()),
-		zap.String("path", a.delivery.Path()),
-		zap.String("event", a.event),
-	)
-	status := statusOf[refusal.Reason]
-	header := a.answer.Header()
-	switch {
-	case status == http.StatusMethodNotAllowed:
-		header.Set("Allow", http.MethodPost)
-	case status == http.StatusUnauthorized && len(a.webhook.Basic) > 0:
-		header.Set("WWW-Authenticate", `Basic realm="klink_webhook", charset="UTF-8"`)
-	}
-	return caddyhttp.Error(status, refusal)
-}
-
 // close ends the life of the body's buffer.
 func (a *attempt) close() {
 	if a.logged {
 		a.findEvent()
 	}
 	a.body.release(&a.webhook.buffers)
-}
-
-// reportForm says once for every form that it matched, unless it is pinned.
-func (w *Webhook) reportForm(f *verifier.Form) {
-	if last := w.lastForm.Load(); last != nil && *last == *f {
-		return
-	}
-	form := *f
-	w.lastForm.Store(&form)
-	if w.HMAC.pinned() {
-		return
-	}
-	if _, seen := w.seenForms.LoadOrStore(form, true); seen {
-		return
-	}
-	w.logger.Info("signature matches; pin the form in hmac once it has held for deliveries of every kind",
-		zap.String("pin_url", "url "+form.URL.String()),
-		zap.String("pin_body", "body "+form.Body.String()),
-	)
-}
-
-func (h *HMAC) pinned() bool {
-	auto := func(s string) bool { return s == "" || s == "auto" }
-	return !auto(h.URL) && !auto(strings.Join(h.Body, " "))
-}
-
-// okWriter answers 200 for every 2xx.
-type okWriter struct {
-	caddyhttp.ResponseWriterWrapper
-}
-
-func (w *okWriter) WriteHeader(status int) {
-	if status >= 200 && status <= 299 {
-		status = http.StatusOK
-	}
-	w.ResponseWriter.WriteHeader(status)
 }
 
 // MarshalLogObject implements zapcore.ObjectMarshaler.

@@ -93,6 +93,7 @@ func (b *buffers) grow(buf **buffer, r io.Reader) (ended bool, err error) {
 	}
 	small := *buf
 	if int64(len(small.data)) == b.max {
+		small.data = append(small.data, next[0])
 		return false, errTooLarge
 	}
 	large := b.borrow(small.class + 1)

@@ -1,6 +1,9 @@
 package klink
 
 import (
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -14,9 +17,21 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("klink_webhook", httpcaddyfile.Before, "basic_auth")
 }
 
+// endpointCount is where the number of endpoints so far is kept while a
+// Caddyfile is adapted.
+const endpointCount = "klink_webhook.endpoints"
+
 func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	w := new(Webhook)
-	return w, w.UnmarshalCaddyfile(h.Dispenser)
+	if err := w.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	count, _ := h.State[endpointCount].(int)
+	h.State[endpointCount] = count + 1
+	if w.Name == "" {
+		w.Name = defaultName + strconv.Itoa(count+1)
+	}
+	return w, nil
 }
 
 // UnmarshalCaddyfile reads the directive; the struct's documentation shows its
@@ -65,8 +80,14 @@ func (w *Webhook) unmarshalOption(d *caddyfile.Dispenser, seen options) error {
 		return flag(d, &w.KeepStatus)
 	case "strip_credentials":
 		return flag(d, &w.StripCredentials)
+	case "name":
+		return w.unmarshalName(d)
+	case "mode":
+		return w.unmarshalMode(d)
+	case "error_budget":
+		return w.unmarshalErrorBudget(d)
 	default:
-		return d.Errf("unknown option %q: there are allow, hmac, basic, header, public_url, max_body, keep_status and strip_credentials", option)
+		return d.Errf("unknown option %q: there are allow, hmac, basic, header, public_url, max_body, keep_status, strip_credentials, name, mode and error_budget", option)
 	}
 }
 
@@ -87,7 +108,7 @@ func (w *Webhook) unmarshalHMAC(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
-	if len(h.Secrets) == 0 {
+	if len(h.Secrets) == 0 && len(h.SecretFiles) == 0 {
 		return d.Err(`hmac has no secret: add "secret {env.KLINK_SECRET}" to hmac`)
 	}
 	return noEmpty(d, "hmac: a secret", h.Secrets)
@@ -95,7 +116,7 @@ func (w *Webhook) unmarshalHMAC(d *caddyfile.Dispenser) error {
 
 func (h *HMAC) unmarshalOption(d *caddyfile.Dispenser, seen options) error {
 	option := d.Val()
-	if option != "secret" {
+	if option != "secret" && option != "secret_file" {
 		if err := seen.once(d); err != nil {
 			return err
 		}
@@ -107,6 +128,8 @@ func (h *HMAC) unmarshalOption(d *caddyfile.Dispenser, seen options) error {
 	switch option {
 	case "secret":
 		h.Secrets = append(h.Secrets, args...)
+	case "secret_file":
+		h.SecretFiles = append(h.SecretFiles, args...)
 	case "header":
 		h.Headers = args
 	case "url":
@@ -117,7 +140,7 @@ func (h *HMAC) unmarshalOption(d *caddyfile.Dispenser, seen options) error {
 	case "body":
 		h.Body = args
 	default:
-		return d.Errf("unknown option %q in hmac: there are secret, header, url and body", option)
+		return d.Errf("unknown option %q in hmac: there are secret, secret_file, header, url and body", option)
 	}
 	if _, err := h.form(); err != nil {
 		return d.Errf("hmac: %v", err)
@@ -181,6 +204,65 @@ func (w *Webhook) unmarshalMaxBody(d *caddyfile.Dispenser) error {
 		return d.WrapErr(errMaxBody)
 	}
 	w.MaxBody = int64(size)
+	return noBlock(d)
+}
+
+func (w *Webhook) unmarshalName(d *caddyfile.Dispenser) error {
+	if !d.AllArgs(&w.Name) || !validName(w.Name) {
+		return d.WrapErr(errName)
+	}
+	return noBlock(d)
+}
+
+func (w *Webhook) unmarshalMode(d *caddyfile.Dispenser) error {
+	if !d.AllArgs(&w.Mode) {
+		return d.Err("mode takes enforce or observe")
+	}
+	if err := w.checkMode(); err != nil {
+		return d.WrapErr(err)
+	}
+	return noBlock(d)
+}
+
+func (w *Webhook) unmarshalErrorBudget(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return d.Err("error_budget takes a block with limit and window")
+	}
+	w.ErrorBudget = new(ErrorBudget)
+	seen := make(options)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if err := seen.once(d); err != nil {
+			return err
+		}
+		if err := w.ErrorBudget.unmarshalOption(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *ErrorBudget) unmarshalOption(d *caddyfile.Dispenser) error {
+	option := d.Val()
+	var text string
+	if !d.AllArgs(&text) {
+		return d.Errf("error_budget: %s takes one value", option)
+	}
+	switch option {
+	case "limit":
+		limit, err := strconv.Atoi(text)
+		if err != nil || limit < 1 || limit > largestBudgetLimit {
+			return d.WrapErr(errBudgetLimit)
+		}
+		b.Limit = limit
+	case "window":
+		window, err := caddy.ParseDuration(text)
+		if err != nil || window <= 0 {
+			return d.WrapErr(errBudgetWindow)
+		}
+		b.Window = caddy.Duration(window)
+	default:
+		return d.Errf("unknown option %q in error_budget: there are limit and window", option)
+	}
 	return noBlock(d)
 }
 

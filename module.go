@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -108,11 +109,29 @@ type Webhook struct {
 	// before the next handler. Default: the request goes on as it arrived.
 	StripCredentials bool `json:"strip_credentials,omitempty"`
 
+	// What this endpoint is called in logs, metrics and the admin API; what it has
+	// seen is kept under this name across reloads. Default: `endpoint`; a Caddyfile
+	// numbers its endpoints `endpoint1`, `endpoint2`, …
+	Name string `json:"name,omitempty"`
+
+	// `enforce` refuses what does not pass. `observe` logs and counts it, and lets
+	// it through all the same, except from addresses that are not allowed: for
+	// trying the gateway in front of a live backend. Default: `enforce`.
+	Mode string `json:"mode,omitempty"`
+
+	// What the sender puts up with before it switches the endpoint off.
+	ErrorBudget *ErrorBudget `json:"error_budget,omitempty"`
+
 	verifier     *verifier.Verifier
 	publicScheme string
 	publicHost   string
 	buffers      buffers
 	logger       *zap.Logger
+
+	endpoint    *endpoint
+	diagnosis   *diagnosis
+	secretNames []string
+	secretFiles []*secretFile
 
 	lastForm  atomic.Pointer[verifier.Form]
 	seenForms sync.Map // verifier.Form: those that have been logged
@@ -122,8 +141,13 @@ type Webhook struct {
 type HMAC struct {
 	// The signature secrets, any of which is good. Placeholders such as
 	// `{env.KLINK_SECRET}` and `{file./run/secrets/klink}` are replaced when the
-	// configuration loads; one that is unset or empty fails the load.
+	// configuration loads; one that is unset or empty fails the load. A name may
+	// stand before a placeholder, `new={env.NEW}`; secrets without are numbered.
 	Secrets []string `json:"secrets,omitempty"`
+
+	// Files that hold one secret each. A file is read anew when it changes, without
+	// a reload; when it is empty or gone, its last secret stays in force.
+	SecretFiles []string `json:"secret_files,omitempty"`
 
 	// The headers that may hold the signature; the first that is there counts.
 	// Default: `X-Signature`, then `Authorization`.
@@ -139,6 +163,16 @@ type HMAC struct {
 	// the body), `raw` (the body's own bytes), or variants of `go`:
 	// `no_html_escape`, `raw_numbers`, `long_escapes`. Default: `auto`.
 	Body []string `json:"body,omitempty"`
+}
+
+// ErrorBudget says how many errors the sender puts up with.
+type ErrorBudget struct {
+	// More errors than this within the window switch the endpoint off; at most
+	// 10000. Default: 50.
+	Limit int `json:"limit,omitempty"`
+
+	// Default: 1h.
+	Window caddy.Duration `json:"window,omitempty"`
 }
 
 // BasicUser is a user of HTTP Basic authentication.
@@ -172,7 +206,25 @@ func (w *Webhook) Provision(ctx caddy.Context) error {
 	if err := w.provision(); err != nil {
 		return fmt.Errorf("klink_webhook: %w", err)
 	}
+	if err := w.provisionEndpoint(ctx); err != nil {
+		return fmt.Errorf("klink_webhook: %w", err)
+	}
+	if len(w.secretFiles) > 0 {
+		go w.watch(ctx, w.secretFiles)
+	}
 	return nil
+}
+
+// Cleanup gives back what Provision has taken.
+func (w *Webhook) Cleanup() error {
+	if w.diagnosis != nil {
+		w.diagnosis.running.Wait()
+	}
+	if w.endpoint == nil {
+		return nil
+	}
+	_, err := endpoints.Delete(w.endpoint.name)
+	return err
 }
 
 func (w *Webhook) provision() error {
@@ -190,7 +242,7 @@ func (w *Webhook) provision() error {
 	}
 	repl := caddy.NewReplacer()
 	if w.HMAC != nil {
-		if c.HMAC, err = w.HMAC.provision(repl); err != nil {
+		if c.HMAC, err = w.provisionHMAC(repl); err != nil {
 			return fmt.Errorf("hmac: %w", err)
 		}
 	}
@@ -233,31 +285,6 @@ func parsePublicURL(s string) (*url.URL, error) {
 		return nil, errors.New("public_url: write scheme://host or scheme://host:port with http or https, without a path, such as https://hooks.example.com")
 	}
 	return u, nil
-}
-
-func (h *HMAC) provision(repl *caddy.Replacer) (*verifier.HMAC, error) {
-	form, err := h.form()
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range h.Headers {
-		if !httpguts.ValidHeaderFieldName(name) {
-			return nil, fmt.Errorf("header: %q is no header name", name)
-		}
-	}
-	c := verifier.HMACConfig{Headers: h.Headers, Form: form}
-	for i, s := range h.Secrets {
-		value, err := expand(repl, s)
-		if err != nil {
-			return nil, fmt.Errorf("secret %d: %w", i+1, err)
-		}
-		secret, err := verifier.NewSecret(value)
-		if err != nil {
-			return nil, fmt.Errorf("secret %d: %w", i+1, err)
-		}
-		c.Secrets = append(c.Secrets, secret)
-	}
-	return verifier.NewHMAC(c)
 }
 
 func (h *HMAC) form() (f verifier.Form, err error) {
@@ -335,27 +362,32 @@ func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 	a := newAttempt(w, rw, r)
 	defer a.close()
 
-	refusal := a.verify(r)
-	if refusal != nil {
-		return a.refuse(refusal)
+	refusal := a.verifyTraced(r)
+	if refusal == nil {
+		a.accepted()
+	} else if a.refused(refusal, r) {
+		return a.refusalError(refusal)
 	}
+	a.replaceBody(r)
 	if w.StripCredentials {
 		for _, name := range w.verifier.CredentialHeaders() {
 			r.Header.Del(name)
 		}
 	}
-	if !w.KeepStatus {
-		rw = &a.answer
-	}
-	err := next.ServeHTTP(rw, r)
+	begin := time.Now()
+	err := next.ServeHTTP(&a.answer, r)
 	if err != nil && a.bounded != nil && a.bounded.exceeded.Load() {
-		return a.refuse(tooLarge())
+		refusal := tooLarge()
+		a.refused(refusal, r)
+		return a.refusalError(refusal)
 	}
+	a.answered(err, time.Since(begin))
 	return err
 }
 
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Webhook)(nil)
+	_ caddy.CleanerUpper          = (*Webhook)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Webhook)(nil)
 )

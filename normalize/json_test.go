@@ -22,7 +22,6 @@ var protocolTable = []struct{ what, in, out string }{
 	{"order inside order", `{"b":{"d":1,"c":[{"f":1,"e":2}]},"a":{}}`, `{"a":{},"b":{"c":[{"e":2,"f":1}],"d":1}}`},
 	{"arrays keep their order", `{"a":[3,1,2,[],{},[[]],null,true,false]}`, `{"a":[3,1,2,[],{},[[]],null,true,false]}`},
 	{"escapes decoded", `{"a":"\/x\u00e9"}`, `{"a":"/xé"}`},
-	{"a run of escapes", `{"a":"\u00e9\u4e2d\u0416\u0041\u00DF"}`, `{"a":"é中ЖAß"}`},
 	{"HTML", `{"a":"<>&\u003C\u003e\u0026"}`, `{"a":"\u003c\u003e\u0026\u003c\u003e\u0026"}`},
 	{"line separators", "{\"a\":\"\u2028\u2029\\u2028\\u2029\"}", `{"a":"\u2028\u2029\u2028\u2029"}`},
 	{"control characters", `{"a":"\b\f\n\r\t\u0008\u000C\u000a\u000D\u0009\u0000\u001F\u007f"}`,

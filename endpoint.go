@@ -1,0 +1,239 @@
+package klink
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/klinkgate/caddy-klink/verifier"
+)
+
+// endpoints holds what each endpoint has seen, by its name. An entry outlives
+// the reload of a configuration that keeps the endpoint.
+var endpoints = caddy.NewUsagePool()
+
+// What an endpoint keeps at the most.
+const (
+	keptRefusals    = 50
+	keptHeaderNames = 32
+	keptEventNames  = 32
+	keptForms       = 64
+	otherEvents     = "other"
+)
+
+// idleAfter is when a secret that is not used any more can go.
+const idleAfter = 24 * time.Hour
+
+// endpoint is what one endpoint has seen. Its memory is bounded, whatever
+// arrives.
+type endpoint struct {
+	name       string
+	budget     *budget
+	histograms *histograms
+
+	mu           sync.Mutex
+	since        time.Time
+	observing    bool
+	accepted     uint64
+	refused      map[verifier.Reason]uint64
+	observed     map[verifier.Reason]uint64 // let through although they would be refused
+	lastVerified time.Time
+	secrets      map[string]*secretUse
+	forms        map[verifier.Form]uint64
+	events       map[string]uint64
+	statuses     map[int]uint64
+	refusals     []Refusal // a ring; next is the oldest once it is full
+	next         int
+}
+
+// secretUse is how often, and when last, a secret gave the signature.
+type secretUse struct {
+	Matches  uint64    `json:"matches"`
+	LastUsed time.Time `json:"last_used,omitzero"`
+	toldIdle bool
+}
+
+// Refusal is a refused delivery as an operator sees it. It holds no body and no
+// header's value.
+type Refusal struct {
+	Time        time.Time       `json:"time"`
+	ClientIP    netip.Addr      `json:"client_ip"`
+	Reason      verifier.Reason `json:"reason"`
+	Detail      string          `json:"detail,omitempty"`
+	Size        int64           `json:"size"` // of the body in bytes; -1 when it was not announced
+	Event       string          `json:"event,omitempty"`
+	HeaderNames []string        `json:"header_names"`
+	Hint        string          `json:"hint,omitempty"`
+	Observed    bool            `json:"observed,omitempty"` // let through in observe mode
+}
+
+func newEndpoint(name string) *endpoint {
+	return &endpoint{
+		name:     name,
+		since:    time.Now(),
+		refused:  make(map[verifier.Reason]uint64),
+		observed: make(map[verifier.Reason]uint64),
+		secrets:  make(map[string]*secretUse),
+		forms:    make(map[verifier.Form]uint64),
+		events:   make(map[string]uint64),
+		statuses: make(map[int]uint64),
+
+		budget:     newBudget(),
+		histograms: newHistograms(name),
+	}
+}
+
+// answer notes what the handlers behind answered. Statuses outside HTTP's range
+// count as 0.
+func (e *endpoint) answer(status int) {
+	if status < 100 || status > 599 {
+		status = 0
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.statuses[status]++
+}
+
+func (e *endpoint) lastVerifiedUnix() float64 {
+	if e.lastVerified.IsZero() {
+		return 0
+	}
+	return float64(e.lastVerified.UnixMilli()) / 1000
+}
+
+// Destruct implements caddy.Destructor.
+func (e *endpoint) Destruct() error {
+	e.budget.close()
+	return nil
+}
+
+// configure takes over what a new configuration says. What has been seen of
+// secrets that are still there is kept.
+func (e *endpoint) configure(observing bool, secretNames []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.observing = observing
+	secrets := make(map[string]*secretUse, len(secretNames))
+	for _, name := range secretNames {
+		if secrets[name] = e.secrets[name]; secrets[name] == nil {
+			secrets[name] = new(secretUse)
+		}
+	}
+	e.secrets = secrets
+}
+
+// accept notes a verified delivery. It returns whether its secret was used for
+// the first time, and which secrets have come out of use: used before, but not
+// for a day. Secret is empty without a signature.
+func (e *endpoint) accept(secret, event string, form *verifier.Form, now time.Time) (first bool, idle []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.accepted++
+	e.lastVerified = now
+	countEvent(e.events, event)
+	use := e.secrets[secret]
+	if use == nil {
+		return false, nil
+	}
+	if _, known := e.forms[*form]; known || len(e.forms) < keptForms {
+		e.forms[*form]++
+	}
+	use.Matches++
+	use.LastUsed = now
+	use.toldIdle = false
+	for name, other := range e.secrets {
+		if other.Matches > 0 && !other.toldIdle && now.Sub(other.LastUsed) >= idleAfter {
+			other.toldIdle = true
+			idle = append(idle, name)
+		}
+	}
+	return use.Matches == 1, idle
+}
+
+func countEvent(events map[string]uint64, event string) {
+	if event == "" {
+		return
+	}
+	if _, known := events[event]; !known && len(events) >= keptEventNames {
+		event = otherEvents
+	}
+	events[event]++
+}
+
+// refuse notes a refused delivery.
+func (e *endpoint) refuse(r Refusal) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r.Observed {
+		e.observed[r.Reason]++
+	} else {
+		e.refused[r.Reason]++
+	}
+	if len(e.refusals) < keptRefusals {
+		e.refusals = append(e.refusals, r)
+		return
+	}
+	e.refusals[e.next] = r
+	e.next = (e.next + 1) % keptRefusals
+}
+
+// hint adds what a diagnosis has found to the refusal of that time.
+func (e *endpoint) hint(at time.Time, text string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range e.refusals {
+		if e.refusals[i].Time.Equal(at) {
+			e.refusals[i].Hint = text
+		}
+	}
+}
+
+// Status is what an endpoint has seen, for the admin API and the command line.
+type Status struct {
+	Name         string                     `json:"name"`
+	Since        time.Time                  `json:"since"`
+	Mode         string                     `json:"mode"`
+	Accepted     uint64                     `json:"accepted"`
+	Refused      map[verifier.Reason]uint64 `json:"refused"`
+	Observed     map[verifier.Reason]uint64 `json:"observed,omitempty"`
+	LastVerified time.Time                  `json:"last_verified,omitzero"`
+	ErrorBudget  BudgetStatus               `json:"error_budget"`
+	Secrets      map[string]secretUse       `json:"secrets,omitempty"`
+	Forms        map[string]uint64          `json:"forms,omitempty"`
+	Events       map[string]uint64          `json:"events,omitempty"`
+	Refusals     []Refusal                  `json:"refusals"` // the latest first
+}
+
+func (e *endpoint) status() Status {
+	budget := e.budget.status()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := Status{
+		Mode: modeName(e.observing),
+		Name: e.name, Since: e.since, Accepted: e.accepted, LastVerified: e.lastVerified,
+		Refused: maps.Clone(e.refused), Observed: maps.Clone(e.observed), Events: maps.Clone(e.events),
+		ErrorBudget: budget,
+		Secrets:     make(map[string]secretUse, len(e.secrets)),
+		Forms:       make(map[string]uint64, len(e.forms)),
+	}
+	for name, use := range e.secrets {
+		s.Secrets[name] = *use
+	}
+	for form, n := range e.forms {
+		s.Forms[form.String()] = n
+	}
+	s.Refusals = append(slices.Clone(e.refusals[e.next:]), e.refusals[:e.next]...)
+	slices.Reverse(s.Refusals)
+	return s
+}
+
+func modeName(observing bool) string {
+	if observing {
+		return "observe"
+	}
+	return "enforce"
+}

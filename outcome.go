@@ -1,0 +1,167 @@
+package klink
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/klinkgate/caddy-klink/verifier"
+)
+
+// senderTimeout is how long the vendor waits for an answer. A later 200 is an
+// error to it.
+const senderTimeout = 10 * time.Second
+
+var statusOf = map[verifier.Reason]int{
+	verifier.MethodNotAllowed:    http.StatusMethodNotAllowed,
+	verifier.AddressNotAllowed:   http.StatusForbidden,
+	verifier.CredentialMissing:   http.StatusUnauthorized,
+	verifier.CredentialMalformed: http.StatusUnauthorized,
+	verifier.BasicMismatch:       http.StatusUnauthorized,
+	verifier.HeaderMismatch:      http.StatusUnauthorized,
+	verifier.SignatureMismatch:   http.StatusUnauthorized,
+	verifier.PathAmbiguous:       http.StatusBadRequest,
+	verifier.QueryAmbiguous:      http.StatusBadRequest,
+	verifier.BodyTooLarge:        http.StatusRequestEntityTooLarge,
+	verifier.BodyIncomplete:      http.StatusBadRequest,
+	verifier.BodyMalformed:       http.StatusBadRequest,
+	verifier.BodyAmbiguous:       http.StatusBadRequest,
+}
+
+// accepted notes a verified delivery.
+func (a *attempt) accepted() {
+	w := a.webhook
+	a.findEvent()
+	w.endpoint.histograms.verify.Observe(a.spent.Seconds())
+	if a.body.buf == nil {
+		w.endpoint.accept("", "", nil, a.arrived)
+		return
+	}
+	w.endpoint.histograms.bodySize.Observe(float64(len(a.body.buf.data)))
+	secret := w.secretNames[a.evidence.HMAC.Secret-1]
+	first, idle := w.endpoint.accept(secret, a.event, &a.evidence.HMAC.Form, a.arrived)
+	if first && len(w.secretNames) > 1 {
+		w.logger.Info("first delivery signed with this secret",
+			zap.String("endpoint", w.Name), zap.String("secret", secret))
+	}
+	for _, unused := range idle {
+		w.logger.Info("a secret has not been used for a day and can be removed",
+			zap.String("endpoint", w.Name), zap.String("secret", unused), zap.String("in_use", secret))
+	}
+	w.reportForm(&a.evidence.HMAC.Form)
+}
+
+// lenient says whether a delivery goes on that does not pass. A client that is
+// not on the address list is refused even in observe mode, and so is a body that
+// never came.
+func (a *attempt) lenient(refusal *verifier.Refusal) bool {
+	return a.webhook.observing() && a.allowed && refusal.Reason != verifier.BodyIncomplete
+}
+
+// refused logs and counts a refusal, and returns whether the sender must be told.
+func (a *attempt) refused(refusal *verifier.Refusal, r *http.Request) bool {
+	w := a.webhook
+	lenient := a.lenient(refusal)
+	message := "delivery refused"
+	if lenient {
+		message = "delivery would be refused"
+	}
+	a.reason = refusal.Reason
+	a.findEvent()
+	w.logger.Info(message,
+		zap.String("endpoint", w.Name),
+		zap.String("reason", string(refusal.Reason)),
+		zap.String("detail", refusal.Detail),
+		zap.String("client_ip", a.delivery.Client.String()),
+		zap.String("path", a.delivery.Path()),
+		zap.String("event", a.event),
+	)
+	w.endpoint.histograms.verify.Observe(a.spent.Seconds())
+	w.endpoint.refuse(Refusal{
+		Time: a.arrived, ClientIP: a.delivery.Client, Reason: refusal.Reason, Detail: refusal.Detail,
+		Size: r.ContentLength, Event: a.event, HeaderNames: headerNames(a.delivery.Header), Observed: lenient,
+	})
+	if refusal.Reason == verifier.SignatureMismatch {
+		w.diagnose(a, r)
+	}
+	return !lenient
+}
+
+// headerNames returns at most keptHeaderNames names of at most 64 bytes.
+func headerNames(header http.Header) []string {
+	names := slices.Sorted(maps.Keys(header))
+	names = names[:min(len(names), keptHeaderNames)]
+	for i, name := range names {
+		names[i] = strings.Clone(name[:min(len(name), 64)])
+	}
+	return names
+}
+
+// refusalError is what a refused sender is answered.
+func (a *attempt) refusalError(refusal *verifier.Refusal) error {
+	status := statusOf[refusal.Reason]
+	header := a.answer.Header()
+	switch {
+	case status == http.StatusMethodNotAllowed:
+		header.Set("Allow", http.MethodPost)
+	case status == http.StatusUnauthorized && len(a.webhook.Basic) > 0:
+		header.Set("WWW-Authenticate", `Basic realm="klink_webhook", charset="UTF-8"`)
+	}
+	a.spend(status)
+	return caddyhttp.Error(status, refusal)
+}
+
+// answered notes what the handlers behind made of a delivery.
+func (a *attempt) answered(err error, took time.Duration) {
+	status := a.answer.status
+	var handlerErr caddyhttp.HandlerError
+	switch {
+	case status != 0:
+	case errors.As(err, &handlerErr):
+		status = handlerErr.StatusCode
+	case err != nil:
+		status = http.StatusInternalServerError
+	default:
+		status = http.StatusOK
+	}
+	a.webhook.endpoint.answer(status)
+	a.webhook.endpoint.histograms.backend.Observe(took.Seconds())
+	a.spend(a.answer.sent(status))
+}
+
+// spend counts what the vendor counts as an error.
+func (a *attempt) spend(status int) {
+	if a.allowed && (status != http.StatusOK || time.Since(a.arrived) > senderTimeout) {
+		a.webhook.endpoint.budget.spend()
+	}
+}
+
+// reportForm says once for every form that it matched, unless it is pinned.
+func (w *Webhook) reportForm(f *verifier.Form) {
+	if last := w.lastForm.Load(); last != nil && *last == *f {
+		return
+	}
+	form := *f
+	w.lastForm.Store(&form)
+	if w.HMAC.pinned() {
+		return
+	}
+	if _, seen := w.seenForms.LoadOrStore(form, true); seen {
+		return
+	}
+	w.logger.Info("signature matches; pin the form in hmac once it has held for deliveries of every kind",
+		zap.String("pin_url", "url "+form.URL.String()),
+		zap.String("pin_body", "body "+form.Body.String()),
+	)
+}
+
+func (h *HMAC) pinned() bool {
+	auto := func(s string) bool { return s == "" || s == "auto" }
+	return !auto(h.URL) && !auto(strings.Join(h.Body, " "))
+}
