@@ -33,8 +33,7 @@ type attempt struct {
 	arrived  time.Time
 	spent    time.Duration // on verification, reading the body excluded
 
-	eventKnown       bool
-	event, timestamp string
+	event, timestamp string // once they have been looked for
 }
 
 func newAttempt(w *Webhook, rw http.ResponseWriter, r *http.Request) *attempt {
@@ -193,6 +192,7 @@ func (a *attempt) replaceBody(r *http.Request) {
 func (a *attempt) close() {
 	if a.logged {
 		a.findEvent()
+		a.findTimestamp()
 	}
 	a.body.release(&a.webhook.buffers)
 }

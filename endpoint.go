@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,7 +45,7 @@ type endpoint struct {
 	lastVerified time.Time
 	secrets      map[string]*secretUse
 	forms        map[verifier.Form]uint64
-	events       map[string]uint64
+	events       map[string]*eventCount
 	statuses     map[int]uint64
 	refusals     []Refusal // a ring; next is the oldest once it is full
 	next         int
@@ -79,7 +80,7 @@ func newEndpoint(name string) *endpoint {
 		observed: make(map[verifier.Reason]uint64),
 		secrets:  make(map[string]*secretUse),
 		forms:    make(map[verifier.Form]uint64),
-		events:   make(map[string]uint64),
+		events:   make(map[string]*eventCount),
 		statuses: make(map[int]uint64),
 
 		budget:     newBudget(),
@@ -134,7 +135,7 @@ func (e *endpoint) accept(secret, event string, form *verifier.Form, now time.Ti
 	defer e.mu.Unlock()
 	e.accepted++
 	e.lastVerified = now
-	countEvent(e.events, event)
+	e.countEvent(event)
 	use := e.secrets[secret]
 	if use == nil {
 		return false, nil
@@ -154,14 +155,38 @@ func (e *endpoint) accept(secret, event string, form *verifier.Form, now time.Ti
 	return use.Matches == 1, idle
 }
 
-func countEvent(events map[string]uint64, event string) {
-	if event == "" {
+// eventCount counts deliveries of one event.
+type eventCount struct {
+	name  string
+	count uint64
+}
+
+// countEvent must be called with the lock held.
+func (e *endpoint) countEvent(name string) {
+	if name == "" {
 		return
 	}
-	if _, known := events[event]; !known && len(events) >= keptEventNames {
-		event = otherEvents
+	known := e.events[name]
+	if known == nil && len(e.events) >= keptEventNames {
+		name = otherEvents
+		known = e.events[name]
 	}
-	events[event]++
+	if known == nil {
+		known = &eventCount{name: name}
+		e.events[name] = known
+	}
+	known.count++
+}
+
+// eventName returns a copy of name: the one that is counted already, where there
+// is one.
+func (e *endpoint) eventName(name string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if known := e.events[name]; known != nil {
+		return known.name
+	}
+	return strings.Clone(name)
 }
 
 // refuse notes a refused delivery.
@@ -215,13 +240,17 @@ func (e *endpoint) status() Status {
 	s := Status{
 		Mode: modeName(e.observing),
 		Name: e.name, Since: e.since, Accepted: e.accepted, LastVerified: e.lastVerified,
-		Refused: maps.Clone(e.refused), Observed: maps.Clone(e.observed), Events: maps.Clone(e.events),
+		Refused: maps.Clone(e.refused), Observed: maps.Clone(e.observed),
 		ErrorBudget: budget,
 		Secrets:     make(map[string]secretUse, len(e.secrets)),
 		Forms:       make(map[string]uint64, len(e.forms)),
+		Events:      make(map[string]uint64, len(e.events)),
 	}
 	for name, use := range e.secrets {
 		s.Secrets[name] = *use
+	}
+	for name, event := range e.events {
+		s.Events[name] = event.count
 	}
 	for form, n := range e.forms {
 		s.Forms[form.String()] = n

@@ -112,8 +112,8 @@ func (e *endpoint) collect(ch chan<- prometheus.Metric) {
 	for secret, use := range e.secrets {
 		count(secretDesc, use.Matches, secret)
 	}
-	for event, n := range e.events {
-		count(eventsDesc, n, event)
+	for name, event := range e.events {
+		count(eventsDesc, event.count, name)
 	}
 	gauge(budgetDesc, float64(remaining))
 	gauge(verifiedDesc, e.lastVerifiedUnix())

@@ -2,6 +2,7 @@ package klink
 
 import (
 	"strings"
+	"unsafe"
 
 	"github.com/tidwall/gjson"
 )
@@ -30,7 +31,7 @@ func (a *attempt) field(name string) string {
 		a.findEvent()
 		return a.event
 	case "timestamp":
-		a.findEvent()
+		a.findTimestamp()
 		return a.timestamp
 	case "reason":
 		return string(a.reason)
@@ -48,25 +49,38 @@ func (a *attempt) field(name string) string {
 
 // findEvent looks into the body, while it is there.
 func (a *attempt) findEvent() {
-	if a.eventKnown || a.body.buf == nil {
-		return
+	if a.event == "" && a.body.buf != nil {
+		a.event = a.webhook.endpoint.eventName(a.plainField("event"))
 	}
-	a.eventKnown = true
-	found := gjson.GetManyBytes(a.body.buf.data, "event", "timestamp")
-	a.event, a.timestamp = plainWord(found[0]), plainWord(found[1])
 }
 
-// plainWord returns a string that can be logged whoever wrote it.
-func plainWord(r gjson.Result) string {
-	if r.Type != gjson.String || len(r.Str) > 64 {
+func (a *attempt) findTimestamp() {
+	if a.timestamp == "" && a.body.buf != nil {
+		a.timestamp = strings.Clone(a.plainField("timestamp"))
+	}
+}
+
+// plainField returns a string in the body's top level that can be logged
+// whoever wrote it. The result is part of the body: clone it to keep it.
+func (a *attempt) plainField(name string) string {
+	data := a.body.buf.data
+	r := gjson.Get(unsafe.String(unsafe.SliceData(data), len(data)), name)
+	if r.Type != gjson.String || !plainWord(r.Str) {
 		return ""
 	}
-	for i := range len(r.Str) {
-		c := r.Str[i]
+	return r.Str
+}
+
+func plainWord(s string) bool {
+	if len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
 		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
-		if !letter && (c < '0' || c > '9') && !strings.ContainsRune("._-:+", rune(c)) {
-			return ""
+		if !letter && (c < '0' || c > '9') && strings.IndexByte("._-:+", c) < 0 {
+			return false
 		}
 	}
-	return r.Str
+	return true
 }
