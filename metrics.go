@@ -19,7 +19,9 @@ var (
 	statusDesc = describe("backend_status_total",
 		"Answers of the handlers behind, by HTTP status.", "status")
 	budgetDesc = describe("error_budget_remaining",
-		"Errors that the sender still puts up with in the current window before it switches the endpoint off.")
+		"Errors that the sender still puts up with in the window that ends now.")
+	limitDesc = describe("error_budget_limit",
+		"Errors that the sender puts up with in one window.")
 	verifiedDesc = describe("last_verified_timestamp_seconds",
 		"Unix time of the last delivery that was verified; 0 before the first.")
 	secretDesc = describe("secret_matches_total",
@@ -45,7 +47,7 @@ func newHistograms(endpoint string) *histograms {
 	}
 	h.verify = add("verify_duration_seconds", "What verification adds to a delivery, reading the body excluded.",
 		prometheus.ExponentialBuckets(1e-5, 4, 10))
-	h.bodySize = add("body_bytes", "Size of the bodies that were read to verify them.",
+	h.bodySize = add("body_bytes", "Size of the bodies that had a right signature.",
 		prometheus.ExponentialBuckets(256, 4, 8))
 	h.backend = add("backend_duration_seconds", "How long the handlers behind took for a delivery.",
 		[]float64{0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 6, 8, 10, 20, 60})
@@ -69,7 +71,7 @@ func registerMetrics(registry *prometheus.Registry) error {
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{requestsDesc, statusDesc, budgetDesc, verifiedDesc, secretDesc, eventsDesc} {
+	for _, d := range []*prometheus.Desc{requestsDesc, statusDesc, budgetDesc, limitDesc, verifiedDesc, secretDesc, eventsDesc} {
 		ch <- d
 	}
 	for _, v := range newHistograms("").vectors {
@@ -89,7 +91,7 @@ func (e *endpoint) collect(ch chan<- prometheus.Metric) {
 	for _, v := range e.histograms.vectors {
 		v.Collect(ch)
 	}
-	remaining := e.budget.status().Remaining
+	budget := e.budget.status()
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -102,7 +104,7 @@ func (e *endpoint) collect(ch chan<- prometheus.Metric) {
 	count(requestsDesc, e.accepted, "accepted", "")
 	for _, reason := range verifier.Reasons() {
 		count(requestsDesc, e.refused[reason], "refused", string(reason))
-		if n, ok := e.observed[reason]; ok {
+		if n, ok := e.observed[reason]; ok || e.observing {
 			count(requestsDesc, n, "observed", string(reason))
 		}
 	}
@@ -115,6 +117,7 @@ func (e *endpoint) collect(ch chan<- prometheus.Metric) {
 	for name, event := range e.events {
 		count(eventsDesc, event.count, name)
 	}
-	gauge(budgetDesc, float64(remaining))
+	gauge(budgetDesc, float64(budget.Remaining))
+	gauge(limitDesc, float64(budget.Limit))
 	gauge(verifiedDesc, e.lastVerifiedUnix())
 }
