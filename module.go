@@ -39,10 +39,11 @@ const (
 //	klink_webhook [<matcher>] {
 //		allow       <klink|any|private_ranges|address|cidr...>
 //		hmac [<secret...>] {
-//			secret  <secret...>
-//			header  <name...>
-//			url     auto|full|full_query|path|path_query|host_path|<literal URL>
-//			body    auto|go|raw|<variant...>
+//			secret       [<name>=]<secret...>
+//			secret_file  [<name>=]<path...>
+//			header       <name...>
+//			url          auto|full|full_query|path|path_query|host_path|<literal URL>
+//			body         auto|go|raw|<variant...>
 //		}
 //		basic       <user> <password>
 //		header      <name> <value...>
@@ -50,6 +51,12 @@ const (
 //		max_body    <size>
 //		keep_status
 //		strip_credentials
+//		name        <name>
+//		mode        enforce|observe
+//		error_budget {
+//			limit   <errors>
+//			window  <duration>
+//		}
 //	}
 //
 // What is verified is the request as it arrived, whatever rewrites ran before.
@@ -64,6 +71,14 @@ const (
 // A 2xx answer of the next handler is sent as 200, since K-LINK counts anything
 // but 200 as an error.
 //
+// What the endpoint has seen is kept under its name across reloads: metrics
+// caddy_klink_*, GET /klink/endpoints of the admin API, and `caddy klink status`
+// show it. Every answer to an allowed address other than 200 within ten seconds
+// counts against the error budget; when a half, 80 % and all of it is used, and
+// when it has recovered, that is logged and the event klink_error_budget is
+// emitted. A signature that does not match is looked into beside the request: a
+// log line says under which reading of K-LINK's rules it would.
+//
 // For later handlers, error routes and logs these placeholders are set:
 //
 // Placeholder | Description
@@ -72,7 +87,7 @@ const (
 // `{http.klink_webhook.timestamp}` | The event's own time, as K-LINK wrote it
 // `{http.klink_webhook.reason}` | Why the delivery was refused; empty when it was not
 // `{http.klink_webhook.form}` | The URL form and the body form that gave the signature
-// `{http.klink_webhook.credential}` | What was accepted, by number or user: hmac:1, basic:alice, header:X-Key:1, joined by +
+// `{http.klink_webhook.credential}` | What was accepted, by name or number: hmac:new, basic:alice, header:X-Key:1, joined by +
 //
 // Event and timestamp are empty unless a signature was asked for, since otherwise
 // the body is not read, and when they are longer than 64 bytes or hold anything

@@ -37,7 +37,7 @@ func (a *attempt) field(name string) string {
 		return string(a.reason)
 	case "credential":
 		if a.reason == "" {
-			return a.webhook.verifier.Credential(&a.evidence)
+			return a.webhook.verifier.Credential(&a.evidence, a.webhook.secretNames)
 		}
 	case "form":
 		if a.evidence.HMAC.Secret > 0 {

@@ -91,11 +91,12 @@ func (v *Verifier) CheckBody(d *Delivery, body []byte, e *Evidence) (refusal *Re
 	return refusal
 }
 
-// Credential names what e was accepted for: "hmac:2+basic:alice+header:X-Key:1".
-func (v *Verifier) Credential(e *Evidence) string {
+// Credential names what e was accepted for: "hmac:new+basic:alice+header:X-Key:1".
+// The secrets' names are the caller's.
+func (v *Verifier) Credential(e *Evidence, secretNames []string) string {
 	var parts []string
 	if e.HMAC.Secret > 0 {
-		parts = append(parts, "hmac:"+strconv.Itoa(e.HMAC.Secret))
+		parts = append(parts, "hmac:"+secretNames[e.HMAC.Secret-1])
 	}
 	if e.User > 0 {
 		parts = append(parts, "basic:"+v.Basic.names[e.User-1])

@@ -27,7 +27,7 @@ func TestEveryBlockMustPass(t *testing.T) {
 	if refusal != nil {
 		t.Fatal(refusal)
 	}
-	if got := v.Credential(&e); got != "hmac:2+basic:bob+header:X-Key:2+header:X-Other:1" {
+	if got := v.Credential(&e, []string{"old", "new"}); got != "hmac:new+basic:bob+header:X-Key:2+header:X-Other:1" {
 		t.Errorf("credential %q", got)
 	}
 	for name, tt := range map[string]struct {
