@@ -3,7 +3,6 @@ package klink
 import (
 	"bytes"
 	"maps"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -51,7 +50,7 @@ func (w *Webhook) diagnose(a *attempt, r *http.Request) {
 	delivery := a.delivery
 	delivery.Header = maps.Clone(a.delivery.Header)
 	body := bytes.Clone(a.body.buf.data)
-	hosts := otherHosts(r)
+	hosts := verifier.OtherHosts(r.Host, r.Header)
 	at, client := a.arrived, a.delivery.Client
 	d.running.Go(func() {
 		defer d.busy.Store(false)
@@ -68,19 +67,6 @@ func (w *Webhook) diagnose(a *attempt, r *http.Request) {
 			zap.String("client_ip", client.String()),
 		)
 	})
-}
-
-// otherHosts are those under which the sender may know this endpoint, besides
-// the one that is verified.
-func otherHosts(r *http.Request) []string {
-	hosts := []string{r.Host}
-	for _, forwarded := range r.Header["X-Forwarded-Host"] {
-		hosts = append(hosts, forwarded)
-	}
-	if host, _, err := net.SplitHostPort(r.Host); err == nil {
-		hosts = append(hosts, host)
-	}
-	return hosts
 }
 
 // advice says what to write so that the finding is accepted.

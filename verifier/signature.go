@@ -59,7 +59,7 @@ func hasPrefixFold(s, prefix string) bool {
 func findSignature(header map[string][]string, names []string) (Signature, *Refusal) {
 	for _, name := range names {
 		values := header[name]
-		if len(values) == 1 && name == "Authorization" && hasPrefixFold(values[0], "Basic ") {
+		if holdsBasic(name, values) {
 			continue
 		}
 		switch len(values) {
@@ -77,4 +77,8 @@ func findSignature(header map[string][]string, names []string) (Signature, *Refu
 		}
 	}
 	return Signature{}, refuse(CredentialMissing, "none of these headers holds a signature: "+strings.Join(names, ", "))
+}
+
+func holdsBasic(name string, values []string) bool {
+	return len(values) == 1 && name == "Authorization" && hasPrefixFold(values[0], "Basic ")
 }
