@@ -51,17 +51,11 @@ func newBudget() *budget {
 	}
 }
 
-// tell makes crossed what is called with every rise of the level, and with
-// budgetFine once it has fallen below the first.
-func (b *budget) tell(crossed func(budgetLevel, BudgetStatus)) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.crossed = crossed
-}
-
-// configure changes the rule; the errors so far are counted by the new one.
-func (b *budget) configure(limit int, window time.Duration) {
-	b.change(func(time.Time) { b.limit, b.window = limit, window })
+// configure changes the rule, by which the errors so far are counted as well,
+// and what is called with every rise of the level, and with budgetFine once it
+// has fallen below the first.
+func (b *budget) configure(limit int, window time.Duration, crossed func(budgetLevel, BudgetStatus)) {
+	b.change(func(time.Time) { b.limit, b.window, b.crossed = limit, window, crossed })
 }
 
 // spend counts one error.

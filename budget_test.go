@@ -7,6 +7,11 @@ import (
 	"time"
 )
 
+// tell makes crossed what is told under the vendor's rule.
+func (b *budget) tell(crossed func(budgetLevel, BudgetStatus)) {
+	b.configure(defaultBudgetLimit, defaultBudgetWindow, crossed)
+}
+
 // told collects what a budget tells.
 type told []string
 
@@ -116,12 +121,12 @@ func TestBudgetTakesANewRule(t *testing.T) {
 		b := told.budget()
 		defer b.close()
 		spend(b, 20)
-		b.configure(20, time.Hour)
+		b.configure(20, time.Hour, b.crossed)
 		told.expect(t, "gone")
-		b.configure(100, time.Hour)
+		b.configure(100, time.Hour, b.crossed)
 		told.expect(t, "fine")
 		time.Sleep(time.Minute)
-		b.configure(20, time.Minute)
+		b.configure(20, time.Minute, b.crossed)
 		if used := b.status().Used; used != 0 {
 			t.Errorf("used %d in the last minute", used)
 		}

@@ -38,6 +38,7 @@ type endpoint struct {
 
 	mu           sync.Mutex
 	since        time.Time
+	settings     []*endpointSettings
 	observing    bool
 	accepted     uint64
 	refused      map[verifier.Reason]uint64
@@ -112,16 +113,47 @@ func (e *endpoint) Destruct() error {
 	return nil
 }
 
-// configure takes over what a new configuration says. What has been seen of
-// secrets that are still there is kept.
-func (e *endpoint) configure(observing bool, secretNames []string) {
+// endpointSettings is what a configuration says about an endpoint.
+type endpointSettings struct {
+	observing   bool
+	secretNames []string
+	limit       int
+	window      time.Duration
+	crossed     func(budgetLevel, BudgetStatus)
+}
+
+// adopt makes s the settings in force until they are dropped.
+func (e *endpoint) adopt(s *endpointSettings) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.observing = observing
-	secrets := make(map[string]*secretUse, len(secretNames))
-	for _, name := range secretNames {
-		if secrets[name] = e.secrets[name]; secrets[name] == nil {
-			secrets[name] = new(secretUse)
+	e.settings = append(e.settings, s)
+	e.apply()
+}
+
+// drop forgets s. When a new configuration fails to load, this puts the one
+// before it in force again.
+func (e *endpoint) drop(s *endpointSettings) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.settings = slices.DeleteFunc(e.settings, func(other *endpointSettings) bool { return other == s })
+	e.apply()
+}
+
+// apply puts the latest settings in force, and keeps what has been seen of every
+// secret that some settings name. It must be called with the lock held.
+func (e *endpoint) apply() {
+	if len(e.settings) == 0 {
+		return
+	}
+	latest := e.settings[len(e.settings)-1]
+	e.observing = latest.observing
+	e.budget.configure(latest.limit, latest.window, latest.crossed)
+	secrets := make(map[string]*secretUse)
+	for _, s := range e.settings {
+		for _, name := range s.secretNames {
+			if secrets[name] = e.secrets[name]; secrets[name] == nil {
+				secrets[name] = new(secretUse)
+			}
 		}
 	}
 	e.secrets = secrets

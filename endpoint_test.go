@@ -17,10 +17,17 @@ var someForm = func() verifier.Form {
 	return verifier.Form{URL: url, Body: body}
 }()
 
+func settings(observing bool, secretNames ...string) *endpointSettings {
+	return &endpointSettings{
+		observing: observing, secretNames: secretNames, limit: 50, window: time.Hour,
+		crossed: func(budgetLevel, BudgetStatus) {},
+	}
+}
+
 func TestEndpointTellsOfSecrets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint("test")
-		e.configure(false, []string{"new", "old"})
+		e.adopt(settings(false, []string{"new", "old"}...))
 		expect := func(secret string, first bool, idle ...string) {
 			t.Helper()
 			gotFirst, gotIdle := e.accept(secret, "", &someForm, time.Now())
@@ -45,7 +52,7 @@ func TestEndpointTellsOfSecrets(t *testing.T) {
 func TestEndpointSaysNothingOfASecretThatWasNeverUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint("test")
-		e.configure(false, []string{"new", "old"})
+		e.adopt(settings(false, []string{"new", "old"}...))
 		e.accept("old", "", &someForm, time.Now())
 		time.Sleep(72 * time.Hour)
 		if _, idle := e.accept("old", "", &someForm, time.Now()); len(idle) > 0 {
@@ -56,12 +63,21 @@ func TestEndpointSaysNothingOfASecretThatWasNeverUsed(t *testing.T) {
 
 func TestEndpointKeepsSecretsAcrossConfigurations(t *testing.T) {
 	e := newEndpoint("test")
-	e.configure(false, []string{"a", "b"})
+	before, after, failed := settings(false, "a", "b"), settings(true, "a", "c"), settings(false, "d")
+	e.adopt(before)
 	e.accept("a", "", &someForm, time.Now())
-	e.configure(true, []string{"a", "c"})
+	e.accept("b", "", &someForm, time.Now())
+	e.adopt(after)
+	e.accept("b", "", &someForm, time.Now()) // by a request that the old configuration still serves
+	e.drop(before)
+	e.adopt(failed)
+	e.drop(failed)
 	s := e.status()
 	if s.Mode != "observe" || len(s.Secrets) != 2 || s.Secrets["a"].Matches != 1 || s.Secrets["c"].Matches != 0 {
 		t.Errorf("%+v", s)
+	}
+	if s.Accepted != 3 {
+		t.Errorf("%d accepted", s.Accepted)
 	}
 }
 

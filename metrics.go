@@ -61,6 +61,9 @@ type collector struct{}
 // registerMetrics is called by every handler; the first one of a configuration
 // registers the collector.
 func registerMetrics(registry *prometheus.Registry) error {
+	if registry == nil { // outside of Caddy's own loading
+		return nil
+	}
 	err := registry.Register(collector{})
 	var already prometheus.AlreadyRegisteredError
 	if errors.As(err, &already) {

@@ -98,14 +98,14 @@ func (w *Webhook) provisionEndpoint(ctx caddy.Context) error {
 		return err
 	}
 	w.endpoint = value.(*endpoint)
+	w.settings = &endpointSettings{
+		observing: w.observing(), secretNames: w.secretNames, limit: limit, window: window,
+		crossed: w.budgetTeller(ctx),
+	}
+	w.endpoint.adopt(w.settings)
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	if err := w.tellOfBudget(ctx); err != nil {
-		return err
-	}
-	w.endpoint.configure(w.observing(), w.secretNames)
-	w.endpoint.budget.configure(limit, window)
 	if w.observing() {
 		w.logger.Warn("observe mode: what does not pass is let through", zap.String("endpoint", w.Name))
 	}
@@ -150,16 +150,15 @@ func (b *ErrorBudget) values() (limit int, window time.Duration, err error) {
 	return limit, window, nil
 }
 
-// tellOfBudget makes this configuration's logger and events those that tell of
-// the endpoint's error budget.
-func (w *Webhook) tellOfBudget(ctx caddy.Context) error {
-	app, err := ctx.App("events")
-	if err != nil {
-		return err
-	}
-	events := app.(*caddyevents.App)
+// budgetTeller returns what is called when a level of the error budget is
+// crossed: it logs, and emits an event where Caddy's events are at hand.
+func (w *Webhook) budgetTeller(ctx caddy.Context) func(budgetLevel, BudgetStatus) {
 	name, logger := w.Name, w.logger
-	w.endpoint.budget.tell(func(level budgetLevel, s BudgetStatus) {
+	var events *caddyevents.App
+	if app, err := ctx.AppIfConfigured("events"); err == nil {
+		events, _ = app.(*caddyevents.App)
+	}
+	return func(level budgetLevel, s BudgetStatus) {
 		fields := []zap.Field{
 			zap.String("endpoint", name), zap.String("level", level.String()),
 			zap.Int("used", s.Used), zap.Int("limit", s.Limit), zap.Float64("window_seconds", s.Window),
@@ -169,9 +168,10 @@ func (w *Webhook) tellOfBudget(ctx caddy.Context) error {
 		} else {
 			logger.Warn("error budget: K-LINK switches the endpoint off beyond its limit", fields...)
 		}
-		events.Emit(ctx, "klink_error_budget", map[string]any{
-			"endpoint": name, "level": level.String(), "used": s.Used, "limit": s.Limit,
-		})
-	})
-	return nil
+		if events != nil {
+			events.Emit(ctx, "klink_error_budget", map[string]any{
+				"endpoint": name, "level": level.String(), "used": s.Used, "limit": s.Limit,
+			})
+		}
+	}
 }
