@@ -144,6 +144,7 @@ type Webhook struct {
 	logger       *zap.Logger
 
 	endpoint    *endpoint
+	settings    *endpointSettings
 	diagnosis   *diagnosis
 	secretNames []string
 	secretFiles []*secretFile
@@ -238,6 +239,7 @@ func (w *Webhook) Cleanup() error {
 	if w.endpoint == nil {
 		return nil
 	}
+	w.endpoint.drop(w.settings)
 	_, err := endpoints.Delete(w.endpoint.name)
 	return err
 }
