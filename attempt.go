@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ type attempt struct {
 	bounded  *boundedBody
 	partial  bool // whether there is more of the body than was read
 	answer   answerWriter
+	hurried  bool // whether the rest of the body must come within senderTimeout
 	logged   bool // whether an access log wants the fields
 	allowed  bool // whether the client is on the address list: its errors count
 	arrived  time.Time
@@ -44,15 +46,34 @@ func newAttempt(w *Webhook, rw http.ResponseWriter, r *http.Request) *attempt {
 	a.allowed = w.verifier.Allow.Contains(a.delivery.Client)
 
 	ctx := r.Context()
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	a.body.replacer = ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	a.body.replacer.Map(a.placeholder)
-	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok && server != nil && server.Logs != nil {
+	if server != nil && server.Logs != nil {
 		if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 			extra.Set(zap.Object("klink_webhook", a))
 			a.logged = true
 		}
 	}
+	if server == nil || server.ReadTimeout <= 0 || time.Duration(server.ReadTimeout) > senderTimeout {
+		a.hurry()
+	}
 	return a
+}
+
+// hurry gives the rest of the request as long as the sender waits for its
+// answer: who dribbles a body must not hold memory and a connection for ever. It
+// is in force until the next handler has the request, and for good after a
+// refusal.
+func (a *attempt) hurry() {
+	a.hurried = true
+	_ = http.NewResponseController(a.answer.ResponseWriter).SetReadDeadline(a.arrived.Add(senderTimeout)) // where there is one
+}
+
+func (a *attempt) stopHurrying() {
+	if a.hurried {
+		_ = http.NewResponseController(a.answer.ResponseWriter).SetReadDeadline(time.Time{}) // as it was set
+	}
 }
 
 // describe takes the request as it arrived, before any rewrite.
@@ -156,9 +177,13 @@ func (a *attempt) readBody(r *http.Request) *verifier.Refusal {
 		a.partial = true
 		return tooLarge()
 	}
+	detail := "the body broke off after "
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		detail = "the body did not come in time, only "
+	}
 	return &verifier.Refusal{
 		Reason: verifier.BodyIncomplete,
-		Detail: "the body broke off after " + strconv.Itoa(len(a.body.buf.data)) + " bytes",
+		Detail: detail + strconv.Itoa(len(a.body.buf.data)) + " bytes",
 	}
 }
 

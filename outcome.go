@@ -2,7 +2,6 @@ package klink
 
 import (
 	"errors"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -79,7 +78,7 @@ func (a *attempt) refused(refusal *verifier.Refusal, r *http.Request) bool {
 		zap.String("reason", string(refusal.Reason)),
 		zap.String("detail", refusal.Detail),
 		zap.String("client_ip", a.delivery.Client.String()),
-		zap.String("path", a.delivery.Path()),
+		zap.String("path", beginning(a.delivery.Path())),
 		zap.String("event", a.event),
 	)
 	w.endpoint.histograms.verify.Observe(a.spent.Seconds())
@@ -93,10 +92,20 @@ func (a *attempt) refused(refusal *verifier.Refusal, r *http.Request) bool {
 	return !lenient
 }
 
-// headerNames returns at most keptHeaderNames names of at most 64 bytes.
+// keptText is how much of what a stranger wrote is logged or kept, in bytes.
+const keptText = 256
+
+func beginning(s string) string { return s[:min(len(s), keptText)] }
+
+// headerNames returns the first names in order, keptHeaderNames at the most and
+// the first 64 bytes of each. A request may have a hundred thousand.
 func headerNames(header http.Header) []string {
-	names := slices.Sorted(maps.Keys(header))
-	names = names[:min(len(names), keptHeaderNames)]
+	names := make([]string, 0, min(len(header), keptHeaderNames)+1)
+	for name := range header {
+		i, _ := slices.BinarySearch(names, name)
+		names = slices.Insert(names, i, name)
+		names = slices.Delete(names, min(len(names), keptHeaderNames), len(names))
+	}
 	for i, name := range names {
 		names[i] = strings.Clone(name[:min(len(name), 64)])
 	}
