@@ -24,9 +24,10 @@ func TestRun(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("CPU times and memory come from Linux's /proc")
 	}
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector's processes end without a pause
 	s := settings{
 		rounds: 1, duration: 100 * time.Millisecond, warmup: 10 * time.Millisecond, connections: 4,
-		held: 8, heldRuns: 1, only: "gateway,naive", profiles: t.TempDir(),
+		held: 8, heldRuns: 1, only: "gateway-pinned,gateway-auto,naive-handler", profiles: t.TempDir(),
 	}
 	var out bytes.Buffer
 	if err := run(t.Context(), s, &out); err != nil {

@@ -54,7 +54,7 @@ func newCall(text []byte) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := http.NewRequest(http.MethodPost, webhookPath, nil) //nolint:noctx // Caddy's context follows
+	r, err := http.NewRequest(http.MethodPost, webhookPath, nil)
 	if err != nil {
 		return nil, err
 	}
