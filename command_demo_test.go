@@ -1,7 +1,10 @@
 package klink
 
 import (
+	"bufio"
+	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -48,5 +51,46 @@ func TestTheDemoTellsWhatIsNotAsExpected(t *testing.T) {
 	err := showDemo(new(strings.Builder), []demoCase{good}, func(demoCase) (demoResult, error) { return asSent, broken })
 	if !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), "good: ") {
 		t.Errorf("an error of sending: %v", err)
+	}
+}
+
+func TestTheDemoComparesWhatArrives(t *testing.T) {
+	backend, err := startDemoBackend()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backend.stop()
+	d := &demo{backend: backend, gateway: &demoGateway{refusals: bufio.NewReader(strings.NewReader(""))}}
+	arrives := func(method, target, body string) demoCase {
+		return demoCase{send: func(ctx context.Context, _ *demo) (demoSent, error) {
+			r, err := http.NewRequestWithContext(ctx, method, backend.url+target, strings.NewReader(body))
+			if err != nil {
+				return demoSent{}, err
+			}
+			response, err := http.DefaultClient.Do(r)
+			if err != nil {
+				return demoSent{}, err
+			}
+			return demoSent{demoRequest{"POST", "/signed?a=1", []byte("{}")}, response.StatusCode}, response.Body.Close()
+		}}
+	}
+	for _, tt := range []struct {
+		name string
+		c    demoCase
+		same bool
+	}{
+		{"the same", arrives("POST", "/signed?a=1", "{}"), true},
+		{"another method", arrives("PUT", "/signed?a=1", "{}"), false},
+		{"another target", arrives("POST", "/signed?a=2", "{}"), false},
+		{"another body", arrives("POST", "/signed?a=1", "{ }"), false},
+	} {
+		got, err := d.try(t.Context(), tt.c)
+		if err != nil || got.status != 204 || !got.reached || got.same != tt.same {
+			t.Errorf("%s: %+v, %v", tt.name, got, err)
+		}
+	}
+	nothing := demoCase{send: func(context.Context, *demo) (demoSent, error) { return demoSent{}, nil }}
+	if got, err := d.try(t.Context(), nothing); err != nil || got.reached {
+		t.Errorf("nothing sent: %+v, %v", got, err)
 	}
 }
