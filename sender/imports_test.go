@@ -7,7 +7,8 @@ import (
 )
 
 func TestSenderKnowsNoCaddy(t *testing.T) {
-	for _, line := range strings.Fields(string(must(exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, ".").Output())(t))) {
+	imports := must(exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, ".").Output())(t)
+	for line := range strings.FieldsSeq(string(imports)) {
 		host, _, _ := strings.Cut(line, "/")
 		if !strings.Contains(host, ".") {
 			continue // the standard library
