@@ -1,6 +1,8 @@
 package klink
 
 import (
+	"slices"
+
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -204,10 +206,8 @@ func (o options) once(d *caddyfile.Dispenser) error {
 }
 
 func noEmpty(d *caddyfile.Dispenser, what string, values []string) error {
-	for _, value := range values {
-		if value == "" {
-			return d.Errf("%s is empty: write a placeholder such as {env.KLINK_SECRET}", what)
-		}
+	if slices.Contains(values, "") {
+		return d.Errf("%s is empty: write a placeholder such as {env.KLINK_SECRET}", what)
 	}
 	return nil
 }
