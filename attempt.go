@@ -92,17 +92,18 @@ func (w *Webhook) describe(d *verifier.Delivery, r *http.Request) {
 	}
 }
 
-// originForm takes scheme and host off a request-target in absolute form.
+// originForm takes scheme and host off a request-target in absolute form. One
+// without a path stays as it is, which the verifier takes for no path.
 func originForm(target string) string {
 	if strings.HasPrefix(target, "/") {
 		return target
 	}
 	_, rest, found := strings.Cut(target, "://")
-	slash := strings.IndexByte(rest, '/')
-	if !found || slash < 0 {
+	end := strings.IndexAny(rest, "/?")
+	if !found || end < 0 || rest[end] != '/' {
 		return target
 	}
-	return rest[slash:]
+	return rest[end:]
 }
 
 // schemeAndHost believes X-Forwarded-Proto and X-Forwarded-Host only of a proxy

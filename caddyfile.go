@@ -1,6 +1,7 @@
 package klink
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/caddyserver/caddy/v2"
@@ -286,10 +287,8 @@ func (o options) once(d *caddyfile.Dispenser) error {
 }
 
 func noEmpty(d *caddyfile.Dispenser, what string, values []string) error {
-	for _, value := range values {
-		if value == "" {
-			return d.Errf("%s is empty: write a placeholder such as {env.KLINK_SECRET}", what)
-		}
+	if slices.Contains(values, "") {
+		return d.Errf("%s is empty: write a placeholder such as {env.KLINK_SECRET}", what)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,21 +42,27 @@ func runDemo(ctx context.Context, out io.Writer) error {
 	}
 	defer d.stop()
 	fmt.Fprintf(out, "gateway  %s\nbackend  %s\nK-LINK   is played by this program\n\n", d.gateway.url, d.backend.url)
+	return showDemo(out, demoCases(), func(c demoCase) (demoResult, error) { return d.try(ctx, c) })
+}
+
+// showDemo prints a line for each delivery. It fails unless all come out as
+// expected.
+func showDemo(out io.Writer, cases []demoCase, try func(demoCase) (demoResult, error)) error {
 	fmt.Fprintf(out, demoRow, "delivery", "status", "the backend got", "refused for")
 	surprises := 0
-	for _, c := range demoCases() {
-		got, err := d.try(ctx, c)
+	for _, c := range cases {
+		got, err := try(c)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		fmt.Fprintf(out, demoRow, c.name, fmt.Sprint(got.status), got.describe(), cmp.Or(got.reason, "-"))
+		fmt.Fprintf(out, demoRow, c.name, strconv.Itoa(got.status), got.describe(), cmp.Or(got.reason, "-"))
 		if !got.asExpected(c) {
 			surprises++
-			fmt.Fprintf(out, "  ^ expected: %d %s\n", c.status, c.reason)
+			fmt.Fprintf(out, "  ^ expected: %d %s\n", c.status, cmp.Or(c.reason, "and the same bytes at the backend"))
 		}
 	}
 	if surprises > 0 {
-		return fmt.Errorf("%d deliveries came out other than they should: please report this with the table above", surprises)
+		return fmt.Errorf("%d of %d deliveries came out other than they should: please report this with the table above", surprises, len(cases))
 	}
 	fmt.Fprint(out, demoEnd)
 	return nil

@@ -7,8 +7,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -19,6 +21,7 @@ func TestCommands(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await":    awaitText,
 			"endpoint": startEndpoint,
 		},
 	})
@@ -55,4 +58,17 @@ func startEndpoint(ts *testscript.TestScript, neg bool, args []string) {
 		server.Close()
 		_ = requests.Close()
 	})
+}
+
+// awaitText is a script's command: "await file text" waits until text is in the file.
+func awaitText(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await file text")
+	}
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if strings.Contains(ts.ReadFile(args[0]), args[1]) {
+			return
+		}
+	}
+	ts.Fatalf("%q does not come into %s", args[1], args[0])
 }

@@ -33,7 +33,7 @@ type place struct {
 
 const (
 	plainName   = "plain reverse_proxy"
-	gatewayName = "gateway, form pinned"
+	gatewayName = "gateway, pinned"
 )
 
 func contenders() []contender {
@@ -53,7 +53,7 @@ func contenders() []contender {
 // choose returns the contenders that can run here and, for each other, a line that says why not.
 func choose(all []contender, only string) (chosen []contender, missing []string) {
 	for _, c := range all {
-		if only != "" && c.name != plainName && !picked(only, c.name) {
+		if only != "" && c.name != plainName && !named(only, c.word()) {
 			missing = append(missing, c.name+": left out")
 			continue
 		}
@@ -68,14 +68,9 @@ func choose(all []contender, only string) (chosen []contender, missing []string)
 	return chosen, missing
 }
 
-// picked says whether a word of the list begins the name: "gateway" stands for both.
-func picked(list, name string) bool {
-	for word := range strings.SplitSeq(list, ",") {
-		if word = strings.TrimSpace(word); word != "" && strings.HasPrefix(strings.ReplaceAll(name, ",", ""), word) {
-			return true
-		}
-	}
-	return false
+// word is the name as it is written in a flag: gateway-auto.
+func (c contender) word() string {
+	return strings.ReplaceAll(strings.ReplaceAll(c.name, ",", ""), " ", "-")
 }
 
 // running is a contender that takes requests.
@@ -94,7 +89,7 @@ func (b *bench) launch(ctx context.Context, c contender, backend, path string, b
 	}
 	p := place{dir: dir, listen: freeAddress(), backend: backend}
 	if b.profiles != "" {
-		p.profile = filepath.Join(b.profiles, fmt.Sprintf("%s-%d.pprof", strings.ReplaceAll(strings.ReplaceAll(c.name, ",", ""), " ", "_"), len(bodies[0])))
+		p.profile = filepath.Join(b.profiles, fmt.Sprintf("%s-%d.pprof", c.word(), len(bodies[0])))
 	}
 	r := &running{contender: c, address: p.listen}
 	if r.requests, err = requests(p.listen, path, c.sign, bodies); err != nil {

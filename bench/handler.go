@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"fmt"
 	"hash"
 	"io"
 	"net/http"
@@ -19,16 +17,13 @@ import (
 	klink "github.com/klinkgate/caddy-klink"
 )
 
-// handlerHost is where the requests for a handler alone claim to have arrived.
-const handlerHost = "hooks.example.com"
-
-// alone is a handler with nothing before and nothing behind it.
+// alone is a handler with no server before and no backend behind it.
 type alone struct {
 	name    string
 	handler caddyhttp.MiddlewareHandler
 }
 
-// provisioned returns the handlers to measure. Caddy's context ends with stop.
+// provisioned returns the handlers to measure, the gateway first. They are good until stop is called.
 func provisioned() (all []alone, stop func(), err error) {
 	ctx, stop := caddy.NewContext(caddy.Context{Context: context.Background()})
 	allow := []string{"127.0.0.1"}
@@ -44,49 +39,52 @@ func provisioned() (all []alone, stop func(), err error) {
 	return []alone{{gatewayName, pinned}, {"gateway, auto", auto}, {"naive handler", &naive{Secret: secret}}}, stop, nil
 }
 
-// call is one request, prepared as Caddy's server does it.
+// call is one request, prepared as Caddy's server does it, that can be made again and again.
 type call struct {
-	request *http.Request
-	writer  http.ResponseWriter
+	request  *http.Request
+	replacer *caddy.Replacer
+	fresh    caddy.Replacer // as it was before the first handler
+	text     []byte
+	body     wholeBody
 }
 
-// callMaker makes calls whose signature is good.
-type callMaker struct {
-	body   []byte
-	header http.Header
-	server *caddyhttp.Server
-}
-
-func newCallMaker(body []byte) (*callMaker, error) {
-	signature, err := signedForm(handlerHost, webhookPath, body)
+func newCall(text []byte) (*call, error) {
+	const host = "hooks.example.com"
+	signature, err := signedForm(host, webhookPath, text)
 	if err != nil {
 		return nil, err
 	}
-	header := http.Header{"X-Signature": {signature}, "Content-Type": {"application/json"}, "Accept": {"*/*"}}
-	return &callMaker{body: body, header: header, server: new(caddyhttp.Server)}, nil
-}
-
-func (m *callMaker) call() (call, error) {
-	r, err := http.NewRequest(http.MethodPost, webhookPath, io.NopCloser(bytes.NewReader(m.body))) //nolint:noctx // Caddy's context follows
+	r, err := http.NewRequest(http.MethodPost, webhookPath, nil)
 	if err != nil {
-		return call{}, err
+		return nil, err
 	}
-	r.Host, r.RequestURI, r.RemoteAddr = handlerHost, webhookPath, "127.0.0.1:40000"
-	r.Header, r.ContentLength = m.header, int64(len(m.body))
-	w := nowhere{}
-	return call{caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, m.server), w}, nil
+	r.Host, r.RequestURI, r.RemoteAddr = host, webhookPath, "127.0.0.1:40000"
+	r.Header = http.Header{"X-Signature": {signature}, "Content-Type": {"application/json"}, "Accept": {"*/*"}}
+	c := &call{replacer: caddy.NewReplacer(), text: text}
+	c.request = caddyhttp.PrepareRequest(r, c.replacer, nowhere{}, new(caddyhttp.Server))
+	c.fresh = *c.replacer
+	return c, nil
 }
 
-func (m *callMaker) calls() ([]call, error) {
-	calls := make([]call, callsAtOnce)
-	for i := range calls {
-		var err error
-		if calls[i], err = m.call(); err != nil {
-			return nil, err
-		}
-	}
-	return calls, nil
+func (c *call) serve(h caddyhttp.MiddlewareHandler) error {
+	*c.replacer = c.fresh
+	c.body.left = c.text
+	c.request.Body, c.request.ContentLength = &c.body, int64(len(c.text))
+	return h.ServeHTTP(nowhere{}, c.request, backendless)
 }
+
+// wholeBody ends as net/http's do: with the last bytes.
+type wholeBody struct{ left []byte }
+
+func (b *wholeBody) Read(p []byte) (int, error) {
+	n := copy(p, b.left)
+	if b.left = b.left[n:]; len(b.left) == 0 {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (*wholeBody) Close() error { return nil }
 
 // nowhere is a response writer that nobody reads from.
 type nowhere struct{}
@@ -98,57 +96,6 @@ func (nowhere) WriteHeader(int)             {}
 // backendless stands where the backend's proxy would.
 var backendless = caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
 
-// cost is what one call took.
-type cost struct {
-	seconds     float64
-	allocations float64
-	bytes       float64
-}
-
-// callsAtOnce are prepared before the clock starts.
-const callsAtOnce = 16
-
-// serve measures a handler for about the duration. The median of the batches leaves out those that had to share the core
-// with another program.
-func (a alone) serve(m *callMaker, duration time.Duration) (cost, error) {
-	var batches []float64
-	for began := time.Now(); len(batches) == 0 || time.Since(began) < duration; {
-		calls, err := m.calls()
-		if err != nil {
-			return cost{}, err
-		}
-		start := time.Now()
-		if err := a.serveAll(calls); err != nil {
-			return cost{}, err
-		}
-		batches = append(batches, time.Since(start).Seconds())
-	}
-	allocations, bytes, err := a.countAllocations(m)
-	return cost{median(batches) / callsAtOnce, allocations, bytes}, err
-}
-
-// countAllocations is apart from the clock: looking at them stops the world.
-func (a alone) countAllocations(m *callMaker) (allocations, bytes float64, err error) {
-	calls, err := m.calls()
-	if err != nil {
-		return 0, 0, err
-	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	err = a.serveAll(calls)
-	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / callsAtOnce, float64(after.TotalAlloc-before.TotalAlloc) / callsAtOnce, err
-}
-
-func (a alone) serveAll(calls []call) error {
-	for _, c := range calls {
-		if err := a.handler.ServeHTTP(c.writer, c.request, backendless); err != nil {
-			return fmt.Errorf("%s: %w", a.name, err)
-		}
-	}
-	return nil
-}
-
 // pooledHMAC is the measure for a handler: an HMAC-SHA256 with a keyed state that is used again.
 var pooledHMAC = sync.Pool{New: func() any {
 	return &macState{Hash: hmac.New(sha256.New, []byte(secret))}
@@ -159,23 +106,46 @@ type macState struct {
 	sum [sha256.Size]byte
 }
 
-func sign(body []byte) byte {
+func (c *call) sign() error {
 	mac := pooledHMAC.Get().(*macState)
 	defer pooledHMAC.Put(mac)
 	mac.Reset()
-	mac.Write(body)
-	return mac.Sum(mac.sum[:0])[0]
+	mac.Write(c.text)
+	mac.Sum(mac.sum[:0])
+	return nil
 }
 
-// signFor measures the pooled HMAC for about the duration.
-func signFor(body []byte, duration time.Duration) (seconds float64) {
+// timed returns the seconds that a call takes: the median of the batches within the duration, which leaves out those
+// that lost the core to another program.
+func timed(duration time.Duration, call func() error) (float64, error) {
+	const batch = 50 * time.Microsecond // long for the clock, short for the scheduler
 	var batches []float64
 	for began := time.Now(); len(batches) == 0 || time.Since(began) < duration; {
+		n := 0
 		start := time.Now()
-		for range callsAtOnce {
-			sign(body)
+		for n == 0 || time.Since(start) < batch {
+			for range 4 {
+				if err := call(); err != nil {
+					return 0, err
+				}
+			}
+			n += 4
 		}
-		batches = append(batches, time.Since(start).Seconds())
+		batches = append(batches, time.Since(start).Seconds()/float64(n))
 	}
-	return median(batches) / callsAtOnce
+	return median(batches), nil
+}
+
+// allocated returns how often a call allocates memory, and how many bytes.
+func allocated(call func() error) (times, bytes float64, err error) {
+	const calls = 16
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range calls {
+		if err := call(); err != nil {
+			return 0, 0, err
+		}
+	}
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / calls, float64(after.TotalAlloc-before.TotalAlloc) / calls, nil
 }

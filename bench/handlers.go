@@ -45,25 +45,21 @@ func (b *bench) measureHandler(ctx context.Context) ([]goal, error) {
 
 // solos makes all rounds for one body. The first result is the pooled HMAC's, the second the gateway's.
 func (b *bench) solos(ctx context.Context, handlers []alone, body []byte) ([]*solo, error) {
-	maker, err := newCallMaker(body)
+	c, err := newCall(body)
 	if err != nil {
 		return nil, err
 	}
-	reference := &solo{name: "pooled HMAC"}
-	all := []*solo{reference}
+	calls := []func() error{c.sign}
+	all := []*solo{{name: "pooled HMAC"}}
 	for _, h := range handlers {
+		calls = append(calls, func() error { return c.serve(h.handler) })
 		all = append(all, &solo{name: h.name})
 	}
-	slice := b.duration / time.Duration(len(all))
 	for range b.rounds {
-		hmac := signFor(body, slice)
-		reference.add(cost{seconds: hmac}, hmac)
-		for i, h := range handlers {
-			c, err := h.serve(maker, slice)
-			if err != nil {
-				return nil, err
+		for i, call := range calls {
+			if err := all[i].measure(call, b.duration/time.Duration(len(calls)), all[0]); err != nil {
+				return nil, fmt.Errorf("%s: %w", all[i].name, err)
 			}
-			all[i+1].add(c, hmac)
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -72,9 +68,19 @@ func (b *bench) solos(ctx context.Context, handlers []alone, body []byte) ([]*so
 	return all, nil
 }
 
-func (s *solo) add(c cost, hmac float64) {
-	s.seconds = append(s.seconds, c.seconds)
-	s.ratios = append(s.ratios, c.seconds/hmac)
-	s.allocations = append(s.allocations, c.allocations)
-	s.bytes = append(s.bytes, c.bytes)
+// measure adds what one round gives. The reference has had its turn in it.
+func (s *solo) measure(call func() error, duration time.Duration, reference *solo) error {
+	seconds, err := timed(duration, call)
+	if err != nil {
+		return err
+	}
+	times, bytes, err := allocated(call)
+	if err != nil {
+		return err
+	}
+	s.seconds = append(s.seconds, seconds)
+	s.ratios = append(s.ratios, seconds/reference.seconds[len(s.seconds)-1])
+	s.allocations = append(s.allocations, times)
+	s.bytes = append(s.bytes, bytes)
+	return nil
 }

@@ -15,14 +15,6 @@ type load struct {
 	latencies []time.Duration // of the answered ones, sorted
 }
 
-func (l *load) failed() int {
-	n := 0
-	for _, count := range l.failures {
-		n += count
-	}
-	return n
-}
-
 // percentile returns the latency that the share p of the requests did not exceed.
 func (l *load) percentile(p float64) time.Duration {
 	if len(l.latencies) == 0 {

@@ -38,8 +38,8 @@ func main() {
 	flag.IntVar(&s.connections, "connections", 32, "connections of the load generator, each with one request at a time")
 	flag.IntVar(&s.held, "held", 256, "bodies of 1 MiB that the backend holds")
 	flag.IntVar(&s.heldRuns, "held-runs", 3, "runs of that, each with fresh processes")
-	flag.StringVar(&s.only, "only", "", "contenders to measure, with commas between them; plain is always there (default all)")
-	flag.StringVar(&s.skip, "skip", "", "sections to leave out, with commas between them: load, held, handler")
+	flag.StringVar(&s.only, "only", "", "contenders to measure beside plain reverse_proxy, such as gateway-pinned,nginx-Lua (default all)")
+	flag.StringVar(&s.skip, "skip", "", "sections to leave out, with commas between them: 1KB, 64KB, held, handler")
 	flag.StringVar(&s.profiles, "cpuprofile", "", "an existing folder for a CPU profile of each Caddy process")
 	flag.Parse()
 
@@ -72,7 +72,8 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 		name    string
 		measure func(context.Context) ([]goal, error)
 	}{
-		{"load", bench.measureLoad},
+		{"1KB", bench.measureSmall},
+		{"64KB", bench.measureLarge},
 		{"held", bench.measureHeld},
 		{"handler", bench.measureHandler},
 	} {

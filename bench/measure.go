@@ -22,28 +22,27 @@ type contest struct {
 	peakMemory int64
 }
 
-// measureLoad loads the contenders in turn, at each body size.
-func (b *bench) measureLoad(ctx context.Context) ([]goal, error) {
-	var targets []goal
-	for _, size := range []struct {
-		name   string
-		bodies [][]byte
-		atMost float64
-	}{
-		{"1 KB", bodies(16, smallBody), 1.05},
-		{"64 KB", bodies(16, largeBody), 1.9},
-	} {
-		contests, err := b.contest(ctx, size.bodies)
-		if err != nil {
-			return nil, err
-		}
-		b.printContests(fmt.Sprintf("Bodies of %s (%d bytes)", size.name, len(size.bodies[0])), contests)
-		if gateway := slices.IndexFunc(contests, isGateway); gateway >= 0 {
-			ratio := ratios(contests[gateway].samples, contests[0].samples, cpuOf)
-			targets = append(targets, goal{"CPU per request, " + size.name + ", of plain reverse_proxy's", median(ratio), size.atMost})
-		}
+func (b *bench) measureSmall(ctx context.Context) ([]goal, error) {
+	return b.measureLoad(ctx, "1 KB", bodies(16, smallBody), 1.05)
+}
+
+func (b *bench) measureLarge(ctx context.Context) ([]goal, error) {
+	return b.measureLoad(ctx, "64 KB", bodies(16, largeBody), 1.9)
+}
+
+// measureLoad loads the contenders in turn. The gateway's CPU time should be at most atMost of plain reverse_proxy's.
+func (b *bench) measureLoad(ctx context.Context, size string, bodies [][]byte, atMost float64) ([]goal, error) {
+	contests, err := b.contest(ctx, bodies)
+	if err != nil {
+		return nil, err
 	}
-	return targets, nil
+	b.printContests(fmt.Sprintf("Bodies of %s (%d bytes)", size, len(bodies[0])), contests)
+	gateway := slices.IndexFunc(contests, isGateway)
+	if gateway < 0 {
+		return nil, nil
+	}
+	cpu := ratios(contests[gateway].samples, contests[0].samples, cpuOf)
+	return []goal{{"CPU per request, " + size + ", of plain reverse_proxy's", median(cpu), atMost}}, nil
 }
 
 func isGateway(c *contest) bool { return c.name == gatewayName }

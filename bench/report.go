@@ -18,6 +18,9 @@ type goal struct {
 func (b *bench) printMachine() {
 	b.printf("%s; %d cores, %s; %s, Caddy %s, %s\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), cpuModel(),
 		runtime.Version(), caddyVersion(), nginxVersion())
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		b.printf("Load average before: %s\n", strings.Join(strings.Fields(string(load))[:3], " "))
+	}
 	b.printf("%d rounds of %v after %v of warming up, %d connections; medians; × is the median of each round's ratio\n",
 		b.rounds, b.duration, b.warmup, b.connections)
 	for _, line := range b.missing {
@@ -59,13 +62,13 @@ func nginxVersion() string {
 
 func (b *bench) printContests(title string, contests []*contest) {
 	b.printf("\n%s\n\n", title)
-	b.printf("| %-20s | CPU/request |    × | quartiles | requests/s |    × |      p50 |    × |      p99 |    × | peak MB |    × | failed |\n", "")
-	b.printf("|%s|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n", strings.Repeat("-", 22))
+	b.printf("| %-19s | CPU/request |    × | quartiles | requests/s |    × |      p50 |    × |      p99 |    × | peak MB |    × | failed |\n", "")
+	b.printf("|%s|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n", strings.Repeat("-", 21))
 	plain := contests[0]
 	for _, c := range contests {
 		cpu := ratios(c.samples, plain.samples, cpuOf)
 		failed, text := reasons(c.failures)
-		b.printf("| %-20s | %8.1f µs | %4.2f | %4.2f–%4.2f | %10.0f | %4.2f | %5.2f ms | %4.2f | %5.2f ms | %4.2f | %7.0f | %4.2f | %6d |\n",
+		b.printf("| %-19s | %8.1f µs | %4.2f | %4.2f–%4.2f | %10.0f | %4.2f | %5.2f ms | %4.2f | %5.2f ms | %4.2f | %7.0f | %4.2f | %6d |\n",
 			c.name,
 			1e6*median(values(c.samples, cpuOf)), median(cpu), quantile(cpu, 0.25), quantile(cpu, 0.75),
 			median(values(c.samples, throughputOf)), median(ratios(c.samples, plain.samples, throughputOf)),
@@ -82,11 +85,11 @@ func (b *bench) printContests(title string, contests []*contest) {
 func (b *bench) printHoldings(holdings []*holding) {
 	b.printf("\n%d bodies of 1 MiB held by the backend (%d MB in all), %d runs with fresh processes\n\n",
 		b.held, b.held*heldBody/1e6, b.heldRuns)
-	b.printf("| %-20s | peak MB | of their size | lowest–highest | failed |\n", "")
-	b.printf("|%s|--:|--:|--:|--:|\n", strings.Repeat("-", 22))
+	b.printf("| %-19s | peak MB | of their size | lowest–highest | failed |\n", "")
+	b.printf("|%s|--:|--:|--:|--:|\n", strings.Repeat("-", 21))
 	for _, h := range holdings {
 		failed, text := reasons(h.failures)
-		b.printf("| %-20s | %7.0f | %13.2f | %9s%.2f–%.2f | %6d |\n",
+		b.printf("| %-19s | %7.0f | %13.2f | %9s%.2f–%.2f | %6d |\n",
 			h.name, median(h.bytes)/1e6, median(h.peaks), "", quantile(h.peaks, 0), quantile(h.peaks, 1), failed)
 		if failed > 0 {
 			defer b.printf("\n%s failed%s\n", h.name, text)
@@ -96,10 +99,10 @@ func (b *bench) printHoldings(holdings []*holding) {
 
 func (b *bench) printSolos(title string, solos []*solo) {
 	b.printf("\n%s\n\n", title)
-	b.printf("| %-20s |      time |     × |   quartiles | allocations |  bytes |\n", "")
-	b.printf("|%s|--:|--:|--:|--:|--:|\n", strings.Repeat("-", 22))
+	b.printf("| %-19s |      time |     × |   quartiles | allocations |  bytes |\n", "")
+	b.printf("|%s|--:|--:|--:|--:|--:|\n", strings.Repeat("-", 21))
 	for _, s := range solos {
-		b.printf("| %-20s | %6.2f µs | %5.2f | %5.2f–%5.2f | %11.1f | %6.0f |\n", s.name,
+		b.printf("| %-19s | %6.2f µs | %5.2f | %5.2f–%5.2f | %11.1f | %6.0f |\n", s.name,
 			1e6*median(s.seconds), median(s.ratios), quantile(s.ratios, 0.25), quantile(s.ratios, 0.75),
 			median(s.allocations), median(s.bytes))
 	}

@@ -12,35 +12,53 @@ import (
 // protocolTable is the table of the protocol's description: the bodies that K-LINK may send and what it signs.
 var protocolTable = []struct{ what, in, out string }{
 	{"white space", " {\t\"a\" :\r\n[ 1 , 2 ] }\n", `{"a":[1,2]}`},
-	{"an envelope", `{"event":"contact.create","timestamp":"2026-01-09T03:42:38.000000Z","data":{"b":1,"a":2}}`,
-		`{"data":{"a":2,"b":1},"event":"contact.create","timestamp":"2026-01-09T03:42:38.000000Z"}`},
+	{
+		"an envelope", `{"event":"contact.create","timestamp":"2026-01-09T03:42:38.000000Z","data":{"b":1,"a":2}}`,
+		`{"data":{"a":2,"b":1},"event":"contact.create","timestamp":"2026-01-09T03:42:38.000000Z"}`,
+	},
 	{"members sorted by bytes", `{"b":1,"aa":2,"B":3,"é":4,"a":5,"":6}`, `{"":6,"B":3,"a":5,"aa":2,"b":1,"é":4}`},
-	{"members sorted by the decoded key", `{"\u0062":1,"a":2,"\n":3,"\u00e9":4,"z":5}`,
-		`{"\n":3,"a":2,"b":1,"z":5,"é":4}`},
-	{"a key and its prefixes", `{"abcdefghi":1,"abcdefgh":2,"abcdefg":3,"abcdefg\u0000":4,"abcdefghh":5}`,
-		`{"abcdefg":3,"abcdefg\u0000":4,"abcdefgh":2,"abcdefghh":5,"abcdefghi":1}`},
+	{
+		"members sorted by the decoded key", `{"\u0062":1,"a":2,"\n":3,"\u00e9":4,"z":5}`,
+		`{"\n":3,"a":2,"b":1,"z":5,"é":4}`,
+	},
+	{
+		"a key and its prefixes", `{"abcdefghi":1,"abcdefgh":2,"abcdefg":3,"abcdefg\u0000":4,"abcdefghh":5}`,
+		`{"abcdefg":3,"abcdefg\u0000":4,"abcdefgh":2,"abcdefghh":5,"abcdefghi":1}`,
+	},
 	{"order inside order", `{"b":{"d":1,"c":[{"f":1,"e":2}]},"a":{}}`, `{"a":{},"b":{"c":[{"e":2,"f":1}],"d":1}}`},
 	{"arrays keep their order", `{"a":[3,1,2,[],{},[[]],null,true,false]}`, `{"a":[3,1,2,[],{},[[]],null,true,false]}`},
 	{"escapes decoded", `{"a":"\/x\u00e9"}`, `{"a":"/xé"}`},
 	{"HTML", `{"a":"<>&\u003C\u003e\u0026"}`, `{"a":"\u003c\u003e\u0026\u003c\u003e\u0026"}`},
 	{"line separators", "{\"a\":\"\u2028\u2029\\u2028\\u2029\"}", `{"a":"\u2028\u2029\u2028\u2029"}`},
-	{"control characters", `{"a":"\b\f\n\r\t\u0008\u000C\u000a\u000D\u0009\u0000\u001F\u007f"}`,
-		`{"a":"\b\f\n\r\t\b\f\n\r\t\u0000\u001f` + "\u007f\"}"},
+	{
+		"control characters", `{"a":"\b\f\n\r\t\u0008\u000C\u000a\u000D\u0009\u0000\u001F\u007f"}`,
+		`{"a":"\b\f\n\r\t\b\f\n\r\t\u0000\u001f` + "\u007f\"}",
+	},
 	{"quotes", `{"a":"\"\\\u0022\u005c"}`, `{"a":"\"\\\"\\"}`},
 	{"a surrogate pair", `{"a":"\ud83d\uDE00"}`, `{"a":"😀"}`},
-	{"lone surrogates", `{"a":"\ud800","b":"\udc00x","c":"\ud800\ud83d\ude00","d":"\ud800\u0041"}`,
-		`{"a":"` + "\ufffd" + `","b":"` + "\ufffd" + `x","c":"` + "\ufffd😀" + `","d":"` + "\ufffd" + `A"}`},
-	{"halves of a pair with something between", `{"a":"\ud83dxude00","b":"\ud83d\\ude00","c":"\ud83d \ude00"}`,
-		`{"a":"` + "\ufffd" + `xude00","b":"` + "\ufffd" + `\\ude00","c":"` + "\ufffd \ufffd" + `"}`},
+	{
+		"lone surrogates", `{"a":"\ud800","b":"\udc00x","c":"\ud800\ud83d\ude00","d":"\ud800\u0041"}`,
+		`{"a":"` + "\ufffd" + `","b":"` + "\ufffd" + `x","c":"` + "\ufffd😀" + `","d":"` + "\ufffd" + `A"}`,
+	},
+	{
+		"halves of a pair with something between", `{"a":"\ud83dxude00","b":"\ud83d\\ude00","c":"\ud83d \ude00"}`,
+		`{"a":"` + "\ufffd" + `xude00","b":"` + "\ufffd" + `\\ude00","c":"` + "\ufffd \ufffd" + `"}`,
+	},
 	{"a lone surrogate in a key", `{"\ud800\u0041":1,"A":2}`, `{"A":2,"` + "\ufffd" + `A":1}`},
 	{"U+FFFD itself", "{\"a\":\"\ufffd\\ufffd\"}", "{\"a\":\"\ufffd\ufffd\"}"},
 	{"numbers", `[1.0,1e2,-0,1e21,1e-7,12345678901234567890]`, `[1,100,-0,1e+21,1e-7,12345678901234567000]`},
-	{"more numbers", `[0,-0.0,0e5,1.50,0.000001,0.0000001,0.00000123,1e-6,9.5e-7,1E+2,1.5e300,100000000000000000000]`,
-		`[0,-0,0,1.5,0.000001,1e-7,0.00000123,0.000001,9.5e-7,100,1.5e+300,100000000000000000000]`},
-	{"digits", `[123456789012345,1234567890123456,9007199254740993,0.1234567890123456789,1e-400,4.9e-324]`,
-		`[123456789012345,1234567890123456,9007199254740992,0.12345678901234568,0,5e-324]`},
-	{"digits of a fraction", `[12345678901234.5,-65.613616999999977,0.000000000000001,1.7976931348623157e308]`,
-		`[12345678901234.5,-65.61361699999998,1e-15,1.7976931348623157e+308]`},
+	{
+		"more numbers", `[0,-0.0,0e5,1.50,0.000001,0.0000001,0.00000123,1e-6,9.5e-7,1E+2,1.5e300,100000000000000000000]`,
+		`[0,-0,0,1.5,0.000001,1e-7,0.00000123,0.000001,9.5e-7,100,1.5e+300,100000000000000000000]`,
+	},
+	{
+		"digits", `[123456789012345,1234567890123456,9007199254740993,0.1234567890123456789,1e-400,4.9e-324]`,
+		`[123456789012345,1234567890123456,9007199254740992,0.12345678901234568,0,5e-324]`,
+	},
+	{
+		"digits of a fraction", `[12345678901234.5,-65.613616999999977,0.000000000000001,1.7976931348623157e308]`,
+		`[12345678901234.5,-65.61361699999998,1e-15,1.7976931348623157e+308]`,
+	},
 }
 
 func TestJSONNormalForm(t *testing.T) {
@@ -88,8 +106,10 @@ var ambiguousTable = []struct {
 	{"a repeated key", `{"a":1,"a":2}`, 7, `{"a":2}`},
 	{"repeated by an escape", `{"a":1,"b":0,"\u0061":2}`, 13, `{"a":2,"b":0}`},
 	{"repeated deep inside", `{"a":[{"b":{"x":1,"x":{}}}]}`, 18, `{"a":[{"b":{"x":{}}}]}`},
-	{"three times, with objects to drop", `{"b":{"d":1,"c":2},"a":{"z":1,"y":2},"b":3,"b":{"f":1,"e":2},"c":{"h":1,"g":2}}`, 37,
-		`{"a":{"y":2,"z":1},"b":{"e":2,"f":1},"c":{"g":2,"h":1}}`},
+	{
+		"three times, with objects to drop", `{"b":{"d":1,"c":2},"a":{"z":1,"y":2},"b":3,"b":{"f":1,"e":2},"c":{"h":1,"g":2}}`, 37,
+		`{"a":{"y":2,"z":1},"b":{"e":2,"f":1},"c":{"g":2,"h":1}}`,
+	},
 	{"repeated through U+FFFD", `{"\ud800":1,"\udfff":2}`, 12, "{\"\ufffd\":2}"},
 	{"repeated and empty", `{"":1,"":2}`, 6, `{"":2}`},
 	{"repeated and long", `{"abcdefgh":1,"abcdefgh":2}`, 14, `{"abcdefgh":2}`},

@@ -43,7 +43,7 @@ func TestScratchIsBounded(t *testing.T) {
 		"growth":  func(n int) string { return `["` + strings.Repeat("<", n) + `"]` },
 		"numbers": func(n int) string { return `[` + strings.Repeat("1e20,", n/5) + `0]` },
 	} {
-		src := []byte(makeText(4 << 20))
+		src := []byte(makeText(1 << 20))
 		s := &scanner{src: src, opts: Options{AllowAmbiguous: true}}
 		end := s.scan()
 		if err := s.verdict(); err != nil {

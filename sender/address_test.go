@@ -47,14 +47,14 @@ func TestBadURL(t *testing.T) {
 
 func TestBadConfig(t *testing.T) {
 	token := must(sender.FixedHeader("Authorization", "x"))(t)
+	basic := must(sender.BasicAuth("a", "b"))(t)
 	for _, tt := range []struct {
 		name string
 		c    sender.Config
 		want string
 	}{
 		{"URL", sender.Config{URL: "hooks"}, "the URL is not absolute"},
-		{"two in one header", sender.Config{Credentials: []sender.Credential{token, must(sender.BasicAuth("a", "b"))(t)}},
-			"two credentials in the header Authorization: move"},
+		{"two in one header", sender.Config{Credentials: []sender.Credential{token, basic}}, "two credentials in the header Authorization: move"},
 		{"time scale", sender.Config{TimeScale: -1}, "the time scale -1 is not between 0 and 1000"},
 		{"large time scale", sender.Config{TimeScale: 1001}, "the time scale 1001 is not between 0 and 1000"},
 	} {

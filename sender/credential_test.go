@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -58,6 +59,7 @@ func status(t *testing.T, url string, e sender.Event, credentials ...sender.Cred
 }
 
 func TestEveryFormIsAccepted(t *testing.T) {
+	t.Parallel()
 	const query = "?b=2&a=%20x&a=1"
 	g := must(sender.NewGenerator(7))(t)
 	forms := append(verifier.Form{}.Readings(), form(t, "https://hooks.example.com/typed", "go"))
@@ -104,6 +106,22 @@ func TestASignatureIsWrittenAsAsked(t *testing.T) {
 				t.Errorf("status %d, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestEncodings(t *testing.T) {
+	for encoding, want := range map[sender.Encoding]string{
+		"":            `^v1=[0-9a-f]{64}$`,
+		sender.Hex:    `^v1=[0-9a-f]{64}$`,
+		sender.Base64: `^v1=[0-9A-Za-z+/]{43}=$`,
+	} {
+		var got string
+		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Get("X-Signature") }))
+		status(t, server.URL, event(t, 0), signed(t, sender.Signing{Form: form(t, "path", "go"), Encoding: encoding, Prefix: "v1="}))
+		server.Close()
+		if !regexp.MustCompile(want).MatchString(got) {
+			t.Errorf("%q: %s, want %s", encoding, got, want)
+		}
 	}
 }
 

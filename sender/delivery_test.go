@@ -101,7 +101,7 @@ func TestAttemptTellsLatencyAndReason(t *testing.T) {
 			t.Fatalf("%+v", d)
 		}
 		late, hungUp, good := d.Attempts[0], d.Attempts[1], d.Attempts[2]
-		if late.Latency != 10*time.Second || !errors.Is(late.Err, sender.ErrTimeout) {
+		if late.Latency != 10*time.Second || late.Err.Error() != "no answer within 10s" {
 			t.Errorf("too late: %v, %v", late.Latency, late.Err)
 		}
 		if !errors.Is(hungUp.Err, io.EOF) {

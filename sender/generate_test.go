@@ -37,7 +37,7 @@ func TestEventsComeInTurn(t *testing.T) {
 		want  string
 	}{
 		{nil, "contact.create contact.update message.inbound message.outbound contact.create"},
-		{[]string{"message.inbound"}, "message.inbound message.inbound message.inbound message.inbound message.inbound"},
+		{[]string{"message.inbound"}, strings.TrimSpace(strings.Repeat("message.inbound ", 5))},
 		{[]string{"message.outbound", "contact.update"}, "message.outbound contact.update message.outbound contact.update message.outbound"},
 	} {
 		g := must(sender.NewGenerator(1, tt.kinds...))(t)
@@ -87,6 +87,19 @@ func TestEventsAreWhatASenderWrites(t *testing.T) {
 		if !bytes.HasPrefix(body, []byte(`{"event":"`)) || bytes.ContainsFunc(body, func(r rune) bool { return r < ' ' || r > '~' }) {
 			t.Fatalf("event %d is not written as PHP writes: %s", n, body)
 		}
+	}
+	// PHP writes an empty object as the empty array that it is there.
+	empty := 0
+	for body := range bodies {
+		if strings.Contains(body, `"custom_fields":[]`) {
+			empty++
+		}
+		if strings.Contains(body, "{}") {
+			t.Fatalf("PHP does not write {}: %s", body)
+		}
+	}
+	if empty == 0 {
+		t.Error("no event has an empty object")
 	}
 	if len(bodies) != manyEvents {
 		t.Errorf("%d different events of %d", len(bodies), manyEvents)

@@ -133,17 +133,17 @@ func (d *dice) messageEvent(kind string) any {
 }
 
 func (d *dice) attachments() list {
-	l := list{}
-	for range d.IntN(3) {
+	l := make(list, d.IntN(3))
+	for i := range l {
 		file := pick(d, files)
 		id := d.uuid()
-		l = append(l, object{
+		l[i] = object{
 			{"id", id},
 			{"file_name", file.name},
 			{"mime_type", file.mime},
 			{"size", d.IntN(5 << 20)},
 			{"url", "https://cdn.klink.example/files/" + id + "/" + file.name},
-		})
+		}
 	}
 	return l
 }

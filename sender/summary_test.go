@@ -24,8 +24,8 @@ func TestSummary(t *testing.T) {
 		{Err: refused, Latency: time.Hour}, {Err: sender.ErrTimeout, Latency: time.Hour}, {Err: refused, Latency: time.Hour},
 	}})
 	s.Add(sender.Delivery{Outcome: sender.Deactivated})
-	for p, want := range map[float64]time.Duration{0.001: 1, 0.5: 50, 0.9: 90, 0.99: 99, 0.995: 100, 1: 100} {
-		if got := s.Latency(p); got != want*time.Millisecond {
+	for p, want := range map[float64]int64{0.001: 1, 0.5: 50, 0.9: 90, 0.99: 99, 0.995: 100, 1: 100} {
+		if got := s.Latency(p); got.Milliseconds() != want {
 			t.Errorf("latency of %v: %v, want %d ms", p, got, want)
 		}
 	}

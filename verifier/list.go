@@ -11,8 +11,9 @@ func (f Form) Readings() []Form {
 			urls = append(urls, URLForm{name: name})
 		}
 	}
-	var forms []Form
-	for _, body := range f.Body.readings() {
+	bodies := f.Body.readings()
+	forms := make([]Form, 0, len(urls)*len(bodies))
+	for _, body := range bodies {
 		for _, url := range urls {
 			forms = append(forms, Form{url, body})
 		}

@@ -134,7 +134,7 @@ func readQuery(text string) (rawQuery string, ok bool) {
 		if !found || !closed {
 			return "", false
 		}
-		for _, value := range strings.Split(inside, " ") {
+		for value := range strings.SplitSeq(inside, " ") {
 			parts = append(parts, url.QueryEscape(key)+"="+url.QueryEscape(value))
 		}
 		if rest == "" {

@@ -1,0 +1,5 @@
+//go:build race
+
+package klink_test
+
+const raceEnabled = true
