@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +28,6 @@ type attempt struct {
 	bounded  *boundedBody
 	partial  bool // whether there is more of the body than was read
 	answer   answerWriter
-	hurried  bool // whether the rest of the body must come within senderTimeout
 	logged   bool // whether an access log wants the fields
 	allowed  bool // whether the client is on the address list: its errors count
 	arrived  time.Time
@@ -55,25 +53,7 @@ func newAttempt(w *Webhook, rw http.ResponseWriter, r *http.Request) *attempt {
 			a.logged = true
 		}
 	}
-	if server == nil || server.ReadTimeout <= 0 || time.Duration(server.ReadTimeout) > senderTimeout {
-		a.hurry()
-	}
 	return a
-}
-
-// hurry gives the rest of the request as long as the sender waits for its
-// answer: who dribbles a body must not hold memory and a connection for ever. It
-// is in force until the next handler has the request, and for good after a
-// refusal.
-func (a *attempt) hurry() {
-	a.hurried = true
-	_ = http.NewResponseController(a.answer.ResponseWriter).SetReadDeadline(a.arrived.Add(senderTimeout)) // where there is one
-}
-
-func (a *attempt) stopHurrying() {
-	if a.hurried {
-		_ = http.NewResponseController(a.answer.ResponseWriter).SetReadDeadline(time.Time{}) // as it was set
-	}
 }
 
 // describe takes the request as it arrived, before any rewrite.
@@ -169,7 +149,7 @@ func (a *attempt) readBody(r *http.Request) *verifier.Refusal {
 		r.Body = http.NoBody
 	}
 	var err error
-	a.body.buf, err = a.webhook.buffers.readAll(r.Body, r.ContentLength)
+	a.body.buf, err = a.webhook.buffers.readAll(r.Body, r.ContentLength, a.arrived.Add(senderTimeout))
 	if err == nil {
 		return nil
 	}
@@ -179,7 +159,7 @@ func (a *attempt) readBody(r *http.Request) *verifier.Refusal {
 		return tooLarge()
 	}
 	detail := "the body broke off after "
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, errTooSlow) {
 		detail = "the body did not come in time, only "
 	}
 	return &verifier.Refusal{

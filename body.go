@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -63,8 +64,12 @@ type buffer struct {
 
 var errTooLarge = caddyhttp.Error(http.StatusRequestEntityTooLarge, errors.New("the body is larger than max_body"))
 
+var errTooSlow = errors.New("the body did not come in time")
+
 // readAll reads a body to its end. The buffer is the caller's, also on an error.
-func (b *buffers) readAll(r io.Reader, length int64) (*buffer, error) {
+// Who dribbles a body gives up at the deadline; who stops altogether is up to the
+// server's own time-out.
+func (b *buffers) readAll(r io.Reader, length int64, deadline time.Time) (*buffer, error) {
 	buf := b.borrow(b.class(min(max(length, 0), firstBuffer, b.max)))
 	for {
 		if len(buf.data) == cap(buf.data) {
@@ -77,6 +82,9 @@ func (b *buffers) readAll(r io.Reader, length int64) (*buffer, error) {
 		buf.data = buf.data[:len(buf.data)+n]
 		if err == io.EOF {
 			return buf, nil
+		}
+		if err == nil && time.Now().After(deadline) {
+			err = errTooSlow
 		}
 		if err != nil {
 			return buf, err

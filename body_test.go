@@ -8,10 +8,13 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 )
+
+var never = time.Now().Add(1000 * time.Hour)
 
 func TestReadAll(t *testing.T) {
 	const limit = 100_000
@@ -26,11 +29,11 @@ func TestReadAll(t *testing.T) {
 			} {
 				b := newBuffers(limit)
 				body := strings.Repeat("0123456789abcdef", limit/16+1)[:size]
-				buf, err := b.readAll(reader(strings.NewReader(body)), announced)
+				buf, err := b.readAll(reader(strings.NewReader(body)), announced, never)
 				if err != nil || string(buf.data) != body {
 					t.Fatalf("%d bytes, %s, %s: got %d, %v", size, name, style, len(buf.data), err)
 				}
-				if _, err := b.readAll(reader(strings.NewReader(body+strings.Repeat("x", limit+1-size))), announced); !errors.Is(err, errTooLarge) {
+				if _, err := b.readAll(reader(strings.NewReader(body+strings.Repeat("x", limit+1-size))), announced, never); !errors.Is(err, errTooLarge) {
 					t.Fatalf("more than the limit, %s, %s: %v", name, style, err)
 				}
 			}
@@ -42,22 +45,42 @@ func TestReadAll(t *testing.T) {
 func TestBrokenOff(t *testing.T) {
 	for _, size := range []int{0, 10, smallestBuffer, smallestBuffer + 10} {
 		b := newBuffers(1 << 20)
-		buf, err := b.readAll(io.MultiReader(bytes.NewReader(make([]byte, size)), iotest.ErrReader(io.ErrUnexpectedEOF)), 1<<19)
+		buf, err := b.readAll(io.MultiReader(bytes.NewReader(make([]byte, size)), iotest.ErrReader(io.ErrUnexpectedEOF)), 1<<19, never)
 		if !errors.Is(err, io.ErrUnexpectedEOF) || len(buf.data) != size {
 			t.Errorf("%d bytes: got %d, %v", size, len(buf.data), err)
 		}
 	}
 }
 
+// dribble gives a byte a second for ever.
+type dribble struct{}
+
+func (dribble) Read(p []byte) (int, error) {
+	time.Sleep(time.Second)
+	return copy(p, "x"), nil
+}
+
+// TestADribbledBodyIsGivenUp: nobody waits for its answer any more.
+func TestADribbledBodyIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBuffers(1 << 20)
+		begun := time.Now()
+		buf, err := b.readAll(dribble{}, 1<<19, begun.Add(senderTimeout))
+		if took := time.Since(begun); !errors.Is(err, errTooSlow) || took != senderTimeout+time.Second {
+			t.Errorf("%v after %v, with %d bytes", err, took, len(buf.data))
+		}
+	})
+}
+
 // TestAnnouncedLengthReservesLittle: a sender that announces much and sends
 // nothing costs no more than the first buffer.
 func TestAnnouncedLengthReservesLittle(t *testing.T) {
 	b := newBuffers(512 << 20)
-	buf, err := b.readAll(strings.NewReader(""), 512<<20)
+	buf, err := b.readAll(strings.NewReader(""), 512<<20, never)
 	if err != nil || cap(buf.data) > firstBuffer {
 		t.Errorf("%d bytes reserved, %v", cap(buf.data), err)
 	}
-	buf, _ = b.readAll(strings.NewReader("x"), 1)
+	buf, _ = b.readAll(strings.NewReader("x"), 1, never)
 	if cap(buf.data) != smallestBuffer {
 		t.Errorf("%d bytes for one byte", cap(buf.data))
 	}

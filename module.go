@@ -385,7 +385,6 @@ func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 	} else if a.refused(refusal, r) {
 		return a.refusalError(refusal)
 	}
-	a.stopHurrying()
 	a.replaceBody(r)
 	if w.StripCredentials {
 		for _, name := range w.verifier.CredentialHeaders() {

@@ -129,19 +129,25 @@ func (a *attempt) refusalError(refusal *verifier.Refusal) error {
 // answered notes what the handlers behind made of a delivery.
 func (a *attempt) answered(err error, took time.Duration) {
 	status := a.answer.status
-	var handlerErr caddyhttp.HandlerError
-	switch {
-	case status != 0:
-	case errors.As(err, &handlerErr):
-		status = handlerErr.StatusCode
-	case err != nil:
-		status = http.StatusInternalServerError
-	default:
-		status = http.StatusOK
+	if status == 0 {
+		status = statusOfError(err)
 	}
 	a.webhook.endpoint.answer(status)
 	a.webhook.endpoint.histograms.backend.Observe(took.Seconds())
 	a.spend(a.answer.sent(status))
+}
+
+// statusOfError returns what Caddy answers when a handler returned err and wrote
+// nothing.
+func statusOfError(err error) int {
+	if err == nil {
+		return http.StatusOK
+	}
+	var handlerErr caddyhttp.HandlerError
+	if errors.As(err, &handlerErr) && handlerErr.StatusCode != 0 {
+		return handlerErr.StatusCode
+	}
+	return http.StatusInternalServerError
 }
 
 // spend counts what the vendor counts as an error.
