@@ -91,7 +91,7 @@ func TestAnnouncedLengthReservesLittle(t *testing.T) {
 
 func newReplay(body string) (*replayBody, *buffers) {
 	b := newBuffers(1 << 20)
-	buf, _ := b.readAll(strings.NewReader(body), int64(len(body)))
+	buf, _ := b.readAll(strings.NewReader(body), int64(len(body)), never)
 	return &replayBody{buf: buf, replacer: caddy.NewReplacer()}, &b
 }
 
