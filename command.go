@@ -17,13 +17,14 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "klink",
 		Usage: "<command>",
-		Short: "Signs, sends and demonstrates K-LINK webhook deliveries",
+		Short: "Signs, sends, diagnoses and watches K-LINK webhook deliveries",
 		Long: `Tools for an endpoint that receives webhooks of the K-LINK Customer Support
 Platform. Start with 'caddy klink demo'.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Args = cobra.NoArgs // so that an unknown command is an error
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-			cmd.AddCommand(signCommand(), sendCommand(), demoCommand())
+			cmd.AddCommand(signCommand(), sendCommand(), demoCommand(),
+				diagnoseCommand(), statusCommand(), checkCommand())
 		},
 	})
 }

@@ -107,28 +107,35 @@ func (s *signing) print(w io.Writer, i int, r sender.Reading, signature verifier
 }
 
 type signedReading struct {
-	URLForm            string  `json:"url_form"`
-	BodyForm           string  `json:"body_form"`
+	URLForm  string `json:"url_form"`
+	BodyForm string `json:"body_form"`
+	signedText
+	Signature       string `json:"signature"`
+	SignatureBase64 string `json:"signature_base64"`
+}
+
+// signedText is a string to sign, in base64 when it is not UTF-8.
+type signedText struct {
 	StringToSign       *string `json:"string_to_sign,omitempty"`
 	StringToSignBase64 []byte  `json:"string_to_sign_base64,omitempty"`
-	Signature          string  `json:"signature"`
-	SignatureBase64    string  `json:"signature_base64"`
+}
+
+func newSignedText(b []byte) signedText {
+	if !utf8.Valid(b) {
+		return signedText{StringToSignBase64: b}
+	}
+	text := string(b)
+	return signedText{StringToSign: &text}
 }
 
 func newSignedReading(r sender.Reading, signature verifier.Signature) signedReading {
-	signed := signedReading{
+	return signedReading{
 		URLForm:         r.Form.URL.String(),
 		BodyForm:        r.Form.Body.String(),
+		signedText:      newSignedText(r.StringToSign),
 		Signature:       signature.Hex(),
 		SignatureBase64: signature.Base64(),
 	}
-	if utf8.Valid(r.StringToSign) {
-		text := string(r.StringToSign)
-		signed.StringToSign = &text
-	} else {
-		signed.StringToSignBase64 = r.StringToSign
-	}
-	return signed
 }
 
 // printJSON prints one value on a line, for scripts.

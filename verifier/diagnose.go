@@ -67,7 +67,7 @@ func (h *HMAC) Advice(f Finding, secretName string) string {
 	if len(lines) > 0 {
 		advice += " with: " + strings.Join(lines, "; ")
 	}
-	if f.OtherPath && !f.literal() {
+	if !f.Acceptable() {
 		advice += "; K-LINK signs the path " + strconv.Quote(f.Path) + ": type the URL there as it arrives here"
 	}
 	return advice
@@ -92,8 +92,6 @@ func (f *Finding) Check(d *Delivery, secret Secret, body []byte) *Refusal {
 	}
 	return v.CheckBody(&pinned, body, &e)
 }
-
-func (r *Reading) literal() bool { return r.Form.URL.text != "" }
 
 // reads says whether h takes the signature of a delivery with these headers from
 // the one of that name.

@@ -29,6 +29,12 @@ func (r *Reading) StringToSign() []byte { return slices.Concat(r.head, r.body) }
 // Own says whether scheme, host and path are as the delivery has them.
 func (r *Reading) Own() bool { return !r.OtherHost && !r.OtherPath }
 
+// Acceptable says whether there is a configuration that accepts it: not when
+// another path was signed, unless the whole URL was, which can be a literal.
+func (r *Reading) Acceptable() bool { return !r.OtherPath || r.literal() }
+
+func (r *Reading) literal() bool { return r.Form.URL.text != "" }
+
 // DiffersAt returns the offset of the first byte in which the strings to sign
 // differ, or -1 when they are equal. Where one is the other's beginning, that is
 // the length of the shorter one.
