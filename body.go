@@ -72,13 +72,15 @@ var errTooSlow = errors.New("the body did not come in time")
 func (b *buffers) readAll(r io.Reader, length int64, deadline time.Time) (*buffer, error) {
 	buf := b.borrow(b.class(min(max(length, 0), firstBuffer, b.max)))
 	for {
-		if len(buf.data) == cap(buf.data) {
+		room := min(cap(buf.data), int(b.max)) // a buffer that held too much once has more
+		if len(buf.data) == room {
 			ended, err := b.grow(&buf, r)
 			if ended || err != nil {
 				return buf, err
 			}
+			continue
 		}
-		n, err := r.Read(buf.data[len(buf.data):cap(buf.data)])
+		n, err := r.Read(buf.data[len(buf.data):room])
 		buf.data = buf.data[:len(buf.data)+n]
 		if err == io.EOF {
 			return buf, nil
