@@ -52,6 +52,21 @@ func TestBrokenOff(t *testing.T) {
 	}
 }
 
+// TestLimitHoldsForUsedBuffers: a buffer that held too much is no larger for the
+// next body.
+func TestLimitHoldsForUsedBuffers(t *testing.T) {
+	const limit = 3 * smallestBuffer
+	b := newBuffers(limit)
+	tooMuch := strings.Repeat("x", 2*limit)
+	for range 100 {
+		buf, err := b.readAll(strings.NewReader(tooMuch), -1, never)
+		if !errors.Is(err, errTooLarge) {
+			t.Fatalf("%d bytes, %v", len(buf.data), err)
+		}
+		b.giveBack(buf)
+	}
+}
+
 // dribble gives a byte a second for ever.
 type dribble struct{}
 

@@ -168,7 +168,7 @@ func TestRefusals(t *testing.T) {
 		}
 		line := lines[0]
 		keys := slices.Sorted(maps.Keys(line))
-		if want := []string{"client_ip", "detail", "event", "level", "logger", "msg", "path", "reason", "ts"}; !slices.Equal(keys, want) {
+		if want := []string{"client_ip", "detail", "endpoint", "event", "level", "logger", "msg", "path", "reason", "ts"}; !slices.Equal(keys, want) {
 			t.Errorf("%s: the log has %v, want %v", tt.name, keys, want)
 		}
 		if line["level"] != "info" || line["reason"] != tt.reason || line["event"] != tt.event || line["detail"] == "" {
