@@ -65,8 +65,7 @@ func registerMetrics(registry *prometheus.Registry) error {
 		return nil
 	}
 	err := registry.Register(collector{})
-	var already prometheus.AlreadyRegisteredError
-	if errors.As(err, &already) {
+	if _, already := errors.AsType[prometheus.AlreadyRegisteredError](err); already {
 		return nil
 	}
 	return err
