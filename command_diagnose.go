@@ -145,26 +145,30 @@ func (d *diagnosing) record(cmd *cobra.Command, secrets []namedSecret) error {
 	recorder := sender.Record(listener)
 	defer recorder.Close()
 	fmt.Fprintf(cmd.ErrOrStderr(), "Waiting for a POST to http://%s\n", listener.Addr())
-	var unexplained error
-	for n := range d.count {
+	unexplained, n := 0, 0
+	for ; n < d.count; n++ {
 		captured, err := recorder.Next(ctx)
-		switch {
-		case errors.Is(err, context.Canceled) && n == 0:
-			return errors.New("no POST has arrived: does the proxy in front pass it on to this address?")
-		case errors.Is(err, context.Canceled):
-			return unexplained
-		case err != nil:
+		if errors.Is(err, context.Canceled) {
+			break
+		}
+		if err != nil {
 			return err
 		}
 		if n > 0 && !d.json {
 			fmt.Fprintln(cmd.OutOrStdout())
 		}
 		if err := d.explain(cmd, captured, secrets); err != nil {
-			unexplained = err
+			unexplained++
 			fmt.Fprintf(cmd.ErrOrStderr(), "Request %d: %v\n", n+1, err)
 		}
 	}
-	return unexplained
+	switch {
+	case n == 0:
+		return errors.New("no POST has arrived: does the proxy in front pass it on to this address?")
+	case unexplained > 0:
+		return fmt.Errorf("no reading was found for %d of %d requests: see above", unexplained, n)
+	}
+	return nil
 }
 
 // explain prints the diagnosis of one request. It fails when none was found.

@@ -39,9 +39,9 @@ func statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Shows what the endpoints of a running Caddy have seen",
 		Long: `Asks the admin endpoint of a running Caddy what its klink_webhook endpoints have
-seen, and prints for each: accepted and refused deliveries, when the last one was
-verified, how much of the error budget is used, and the latest refusal with what
-to do about it.
+seen, and prints for each: accepted and refused deliveries, when the last one
+was verified, how much of the error budget is used, and the latest refusal with
+what to do about it.
 
 The exit status is 1 when more than 80 % of an endpoint's error budget is used,
 when no delivery was verified for as long as --stale says, when there is no

@@ -21,15 +21,21 @@ func TestCommands(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await":    awaitText,
-			"endpoint": startEndpoint,
+			"admin":       askAdmin,
+			"await":       awaitText,
+			"certificate": writeCertificate,
+			"endpoint":    startEndpoint,
+			"freeport":    freePort,
+			"listening":   awaitAddress,
+			"until":       untilMatch,
 		},
 	})
 }
 
 // startEndpoint is a script's command: "endpoint status..." starts an endpoint
 // that answers with one status after the other, the last one for good. Its URL
-// is in $ENDPOINT, and what it gets goes into the file requests.
+// is in $ENDPOINT, its host and port in $ENDPOINT_ADDRESS, and what it gets goes
+// into the file requests.
 func startEndpoint(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: endpoint status...")
@@ -54,6 +60,7 @@ func startEndpoint(ts *testscript.TestScript, neg bool, args []string) {
 		w.WriteHeader(status)
 	}))
 	ts.Setenv("ENDPOINT", server.URL)
+	ts.Setenv("ENDPOINT_ADDRESS", server.Listener.Addr().String())
 	ts.Defer(func() {
 		server.Close()
 		_ = requests.Close()

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -117,7 +118,11 @@ func (p *probing) tls(ctx context.Context, s *Step) error {
 	dialer := tls.Dialer{Config: p.tlsConfig()}
 	connection, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(p.host, p.port))
 	if err != nil {
-		return reason(ctx, err)
+		hint := "see which certificate is served for this name"
+		if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
+			hint = "see whether the server runs and its port is open"
+		}
+		return fmt.Errorf("%w: %s", reason(ctx, err), hint)
 	}
 	defer func() { _ = connection.Close() }()
 	state := connection.(*tls.Conn).ConnectionState()
@@ -220,7 +225,7 @@ func (p *probing) ask(ctx context.Context, s *Step, method string, header http.H
 	request.Header.Set("User-Agent", "caddy-klink-check")
 	response, err := p.client.Do(request)
 	if err != nil {
-		return fmt.Errorf("no answer: %w", reason(ctx, err))
+		return fmt.Errorf("no answer: %w: see whether the server runs and its port is open", reason(ctx, err))
 	}
 	s.Status = response.StatusCode
 	_, _ = io.CopyN(io.Discard, response.Body, maxDrain)
