@@ -3,6 +3,7 @@ package klink
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -15,7 +16,8 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterHandlerDirective("klink_webhook", parseCaddyfile)
-	httpcaddyfile.RegisterDirectiveOrder("klink_webhook", httpcaddyfile.Before, "basic_auth")
+	// Before basic_auth, and before basicauth, which is its deprecated name.
+	httpcaddyfile.RegisterDirectiveOrder("klink_webhook", httpcaddyfile.After, "try_files")
 }
 
 // endpointCount is where the number of endpoints so far is kept while a
@@ -78,9 +80,9 @@ func (w *Webhook) unmarshalOption(d *caddyfile.Dispenser, seen options) error {
 	case "max_body":
 		return w.unmarshalMaxBody(d)
 	case "keep_status":
-		return flag(d, &w.KeepStatus)
+		return flag(d, option, &w.KeepStatus)
 	case "strip_credentials":
-		return flag(d, &w.StripCredentials)
+		return flag(d, option, &w.StripCredentials)
 	case "name":
 		return w.unmarshalName(d)
 	case "mode":
@@ -97,12 +99,15 @@ func (w *Webhook) unmarshalAllow(d *caddyfile.Dispenser) error {
 	if _, err := verifier.ParseAddressList(w.Allow); err != nil {
 		return d.Errf("allow: %v", err)
 	}
-	return noBlock(d)
+	return noBlock(d, "allow")
 }
 
 func (w *Webhook) unmarshalHMAC(d *caddyfile.Dispenser) error {
 	h := &HMAC{Secrets: d.RemainingArgs()}
 	w.HMAC = h
+	if err := noEmpty(d, "hmac: a secret", h.Secrets); err != nil {
+		return err
+	}
 	seen := make(options)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if err := h.unmarshalOption(d, seen); err != nil {
@@ -112,25 +117,44 @@ func (w *Webhook) unmarshalHMAC(d *caddyfile.Dispenser) error {
 	if len(h.Secrets) == 0 && len(h.SecretFiles) == 0 {
 		return d.Err(`hmac has no secret: add "secret {env.KLINK_SECRET}" to hmac`)
 	}
-	return noEmpty(d, "hmac: a secret", h.Secrets)
+	if _, err := h.names(); err != nil {
+		return d.Errf("hmac: %v", err)
+	}
+	return nil
 }
 
 func (h *HMAC) unmarshalOption(d *caddyfile.Dispenser, seen options) error {
 	option := d.Val()
-	if option != "secret" && option != "secret_file" {
+	switch option {
+	case "secret", "secret_file": // may be repeated
+	case "header", "url", "body":
 		if err := seen.once(d); err != nil {
 			return err
 		}
+	default:
+		return d.Errf("unknown option %q in hmac: there are secret, secret_file, header, url and body", option)
 	}
 	args := d.RemainingArgs()
 	if len(args) == 0 {
 		return d.Errf("hmac: %s needs a value", option)
 	}
+	if err := h.set(d, option, args); err != nil {
+		return err
+	}
+	return noBlock(d, option)
+}
+
+func (h *HMAC) set(d *caddyfile.Dispenser, option string, args []string) error {
 	switch option {
 	case "secret":
 		h.Secrets = append(h.Secrets, args...)
+		return noEmpty(d, "hmac: a secret", args)
 	case "secret_file":
 		h.SecretFiles = append(h.SecretFiles, args...)
+		if slices.Contains(args, "") {
+			return d.Err("hmac: a secret_file is empty: write the path of a file that holds the secret")
+		}
+		return nil
 	case "header":
 		h.Headers = args
 	case "url":
@@ -140,13 +164,14 @@ func (h *HMAC) unmarshalOption(d *caddyfile.Dispenser, seen options) error {
 		h.URL = args[0]
 	case "body":
 		h.Body = args
-	default:
-		return d.Errf("unknown option %q in hmac: there are secret, secret_file, header, url and body", option)
 	}
-	if _, err := h.form(); err != nil {
+	if err := h.check(); err != nil {
 		return d.Errf("hmac: %v", err)
 	}
-	return noBlock(d)
+	if option == "url" && h.URL == "" {
+		return d.Err("hmac: url is empty: write a form, or leave the option out for auto")
+	}
+	return nil
 }
 
 func (w *Webhook) unmarshalBasic(d *caddyfile.Dispenser) error {
@@ -163,7 +188,10 @@ func (w *Webhook) unmarshalBasic(d *caddyfile.Dispenser) error {
 	if err := noEmpty(d, "basic: a user or password", args); err != nil {
 		return err
 	}
-	return noBlock(d)
+	if err := checkUser(args[0], args[1]); err != nil {
+		return d.Errf("basic: %v", err)
+	}
+	return noBlock(d, "basic")
 }
 
 func (w *Webhook) unmarshalHeader(d *caddyfile.Dispenser) error {
@@ -176,10 +204,13 @@ func (w *Webhook) unmarshalHeader(d *caddyfile.Dispenser) error {
 		return d.Errf("header: %v", err)
 	}
 	w.Headers = append(w.Headers, header)
-	if err := noEmpty(d, "header: a name or value", args); err != nil {
+	if err := noEmpty(d, "header: a value", header.Values); err != nil {
 		return err
 	}
-	return noBlock(d)
+	if _, err := verifier.NewHeader(header.Name, header.Values); err != nil {
+		return d.WrapErr(err)
+	}
+	return noBlock(d, "header")
 }
 
 func (w *Webhook) unmarshalPublicURL(d *caddyfile.Dispenser) error {
@@ -189,7 +220,7 @@ func (w *Webhook) unmarshalPublicURL(d *caddyfile.Dispenser) error {
 	if _, err := parsePublicURL(w.PublicURL); err != nil {
 		return d.WrapErr(err)
 	}
-	return noBlock(d)
+	return noBlock(d, "public_url")
 }
 
 func (w *Webhook) unmarshalMaxBody(d *caddyfile.Dispenser) error {
@@ -198,31 +229,31 @@ func (w *Webhook) unmarshalMaxBody(d *caddyfile.Dispenser) error {
 		return d.Err("max_body takes one size, such as 1MiB")
 	}
 	size, err := humanize.ParseBytes(text)
-	if err != nil {
+	if err != nil || strings.Contains(text, ",") { // which could be a point or nothing
 		return d.Errf("max_body: %q is no size: write a number of bytes or a size such as 512KiB or 1MiB", text)
 	}
 	if size == 0 || size > largestMaxBody {
 		return d.WrapErr(errMaxBody)
 	}
 	w.MaxBody = int64(size)
-	return noBlock(d)
+	return noBlock(d, "max_body")
 }
 
 func (w *Webhook) unmarshalName(d *caddyfile.Dispenser) error {
 	if !d.AllArgs(&w.Name) || !validName(w.Name) {
 		return d.WrapErr(errName)
 	}
-	return noBlock(d)
+	return noBlock(d, "name")
 }
 
 func (w *Webhook) unmarshalMode(d *caddyfile.Dispenser) error {
-	if !d.AllArgs(&w.Mode) {
-		return d.Err("mode takes enforce or observe")
+	if !d.AllArgs(&w.Mode) || w.Mode == "" {
+		return d.Err("mode takes one word: write enforce or observe")
 	}
 	if err := w.checkMode(); err != nil {
 		return d.WrapErr(err)
 	}
-	return noBlock(d)
+	return noBlock(d, "mode")
 }
 
 func (w *Webhook) unmarshalErrorBudget(d *caddyfile.Dispenser) error {
@@ -232,18 +263,24 @@ func (w *Webhook) unmarshalErrorBudget(d *caddyfile.Dispenser) error {
 	w.ErrorBudget = new(ErrorBudget)
 	seen := make(options)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if err := seen.once(d); err != nil {
+		if err := w.ErrorBudget.unmarshalOption(d, seen); err != nil {
 			return err
 		}
-		if err := w.ErrorBudget.unmarshalOption(d); err != nil {
-			return err
-		}
+	}
+	if len(seen) == 0 {
+		return d.Err("error_budget takes a block with limit and window")
 	}
 	return nil
 }
 
-func (b *ErrorBudget) unmarshalOption(d *caddyfile.Dispenser) error {
+func (b *ErrorBudget) unmarshalOption(d *caddyfile.Dispenser, seen options) error {
 	option := d.Val()
+	if option != "limit" && option != "window" {
+		return d.Errf("unknown option %q in error_budget: there are limit and window", option)
+	}
+	if err := seen.once(d); err != nil {
+		return err
+	}
 	var text string
 	if !d.AllArgs(&text) {
 		return d.Errf("error_budget: %s takes one value", option)
@@ -261,18 +298,16 @@ func (b *ErrorBudget) unmarshalOption(d *caddyfile.Dispenser) error {
 			return d.WrapErr(errBudgetWindow)
 		}
 		b.Window = caddy.Duration(window)
-	default:
-		return d.Errf("unknown option %q in error_budget: there are limit and window", option)
 	}
-	return noBlock(d)
+	return noBlock(d, option)
 }
 
-func flag(d *caddyfile.Dispenser, set *bool) error {
+func flag(d *caddyfile.Dispenser, option string, set *bool) error {
 	if d.NextArg() {
-		return d.Errf("%q: the option takes no value", d.Val())
+		return d.Errf("%s takes no value: leave out %q", option, d.Val())
 	}
 	*set = true
-	return noBlock(d)
+	return noBlock(d, option)
 }
 
 // options are those that have been seen in a block.
@@ -280,7 +315,7 @@ type options map[string]bool
 
 func (o options) once(d *caddyfile.Dispenser) error {
 	if o[d.Val()] {
-		return d.Errf("option %q is there twice: put its values on one line", d.Val())
+		return d.Errf("option %q is there twice: keep one of them, with all that it shall have", d.Val())
 	}
 	o[d.Val()] = true
 	return nil
@@ -293,10 +328,10 @@ func noEmpty(d *caddyfile.Dispenser, what string, values []string) error {
 	return nil
 }
 
-// noBlock refuses a block after an option that takes none.
-func noBlock(d *caddyfile.Dispenser) error {
-	if d.NextBlock(d.Nesting()) {
-		return d.Errf("%q: no block is expected here", d.Val())
+// noBlock refuses a block, be it an empty one, after an option that takes none.
+func noBlock(d *caddyfile.Dispenser, option string) error {
+	if d.NextBlock(d.Nesting()) || d.ValRaw() == "}" {
+		return d.Errf("%s takes no block: leave out the braces after it", option)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -298,10 +300,19 @@ var errMaxBody = errors.New("max_body: the size must be above 0 and at most 512M
 
 func parsePublicURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || s != u.Scheme+"://"+u.Host {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || s != u.Scheme+"://"+u.Host || !validPort(u) {
 		return nil, errors.New("public_url: write scheme://host or scheme://host:port with http or https, without a path, such as https://hooks.example.com")
 	}
 	return u, nil
+}
+
+// validPort says whether u has no port, or one that exists.
+func validPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && port > 0
 }
 
 func (h *HMAC) form() (f verifier.Form, err error) {
@@ -316,6 +327,42 @@ func (h *HMAC) form() (f verifier.Form, err error) {
 		}
 	}
 	return f, nil
+}
+
+// check refuses what is wrong apart from the secrets.
+func (h *HMAC) check() error {
+	for i, name := range h.Headers {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("header: %q is no header name", name)
+		}
+		if slices.ContainsFunc(h.Headers[:i], func(other string) bool { return strings.EqualFold(other, name) }) {
+			return fmt.Errorf("header: %s is there twice", name)
+		}
+	}
+	_, err := h.form()
+	return err
+}
+
+// names returns what the secrets are called, those in files last.
+func (h *HMAC) names() ([]string, error) {
+	var names []string
+	for _, s := range slices.Concat(h.Secrets, h.SecretFiles) {
+		name, _ := splitName(s, len(names)+1)
+		if slices.Contains(names, name) {
+			return nil, fmt.Errorf("two secrets have the name %s: give them names of their own", name)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// checkUser refuses a user or password that could not be added.
+func checkUser(user, password string) error {
+	basic, err := verifier.NewBasic()
+	if err != nil {
+		return err
+	}
+	return basic.Add(user, password)
 }
 
 func provisionBasic(users []BasicUser, repl *caddy.Replacer) (*verifier.Basic, error) {

@@ -9,7 +9,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"go.uber.org/zap"
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/klinkgate/caddy-klink/verifier"
 )
@@ -20,14 +19,12 @@ const (
 )
 
 func (w *Webhook) provisionHMAC(repl *caddy.Replacer) (*verifier.HMAC, error) {
+	if err := w.HMAC.check(); err != nil {
+		return nil, err
+	}
 	form, err := w.HMAC.form()
 	if err != nil {
 		return nil, err
-	}
-	for _, name := range w.HMAC.Headers {
-		if !httpguts.ValidHeaderFieldName(name) {
-			return nil, fmt.Errorf("header: %q is no header name", name)
-		}
 	}
 	c := verifier.HMACConfig{Headers: w.HMAC.Headers, Form: form}
 	if c.Secrets, err = w.provisionSecrets(repl); err != nil {
@@ -36,42 +33,36 @@ func (w *Webhook) provisionHMAC(repl *caddy.Replacer) (*verifier.HMAC, error) {
 	return verifier.NewHMAC(c)
 }
 
-func (w *Webhook) provisionSecrets(repl *caddy.Replacer) ([]verifier.Secret, error) {
-	var secrets []verifier.Secret
-	add := func(name, value string) error {
+func (w *Webhook) provisionSecrets(repl *caddy.Replacer) (secrets []verifier.Secret, err error) {
+	if w.secretNames, err = w.HMAC.names(); err != nil {
+		return nil, err
+	}
+	add := func(value string) error {
 		secret, err := verifier.NewSecret(value)
-		if err != nil {
-			return err
-		}
-		for _, other := range w.secretNames {
-			if name == other {
-				return fmt.Errorf("the name %s is there twice", name)
-			}
-		}
-		w.secretNames = append(w.secretNames, name)
 		secrets = append(secrets, secret)
-		return nil
+		return err
 	}
 	for i, s := range w.HMAC.Secrets {
-		name, s := splitName(s, i+1)
+		_, s := splitName(s, 0)
 		value, err := expand(repl, s)
 		if err == nil {
-			err = add(name, value)
+			err = add(value)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("secret %d: %w", i+1, err)
 		}
 	}
 	for _, s := range w.HMAC.SecretFiles {
-		name, path := splitName(s, len(secrets)+1)
+		_, path := splitName(s, 0)
 		value, err := readSecretFile(path)
 		if err == nil {
-			err = add(name, value)
+			err = add(value)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("secret_file: %w", err)
 		}
-		w.secretFiles = append(w.secretFiles, &secretFile{path: path, name: name, index: len(secrets) - 1, current: value})
+		index := len(secrets) - 1
+		w.secretFiles = append(w.secretFiles, &secretFile{path: path, name: w.secretNames[index], index: index, current: value})
 	}
 	return secrets, nil
 }
