@@ -348,9 +348,13 @@ func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 		rw = &a.answer
 	}
 	err := next.ServeHTTP(rw, r)
-	if err != nil && a.bounded != nil && a.bounded.exceeded.Load() {
+	if err == nil {
+		return nil
+	}
+	if a.bounded != nil && a.bounded.exceeded.Load() {
 		return a.refuse(tooLarge())
 	}
+	a.findEvent() // the body is gone when error routes run
 	return err
 }
 

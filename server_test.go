@@ -332,3 +332,10 @@ func (b *backend) none(t testing.TB) {
 	default:
 	}
 }
+
+func writeFile(t testing.TB, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
