@@ -77,7 +77,7 @@ func (w *Webhook) unmarshalAllow(d *caddyfile.Dispenser) error {
 	if _, err := verifier.ParseAddressList(w.Allow); err != nil {
 		return d.Errf("allow: %v", err)
 	}
-	return noBlock(d)
+	return noBlock(d, "allow")
 }
 
 func (w *Webhook) unmarshalHMAC(d *caddyfile.Dispenser) error {
@@ -124,7 +124,10 @@ func (h *HMAC) unmarshalOption(d *caddyfile.Dispenser, seen options) error {
 	if _, err := h.form(); err != nil {
 		return d.Errf("hmac: %v", err)
 	}
-	return noBlock(d)
+	if err := h.checkHeaders(); err != nil {
+		return d.Errf("hmac: %v", err)
+	}
+	return noBlock(d, option)
 }
 
 func (w *Webhook) unmarshalBasic(d *caddyfile.Dispenser) error {
@@ -141,7 +144,7 @@ func (w *Webhook) unmarshalBasic(d *caddyfile.Dispenser) error {
 	if err := noEmpty(d, "basic: a user or password", args); err != nil {
 		return err
 	}
-	return noBlock(d)
+	return noBlock(d, "basic")
 }
 
 func (w *Webhook) unmarshalHeader(d *caddyfile.Dispenser) error {
@@ -157,7 +160,7 @@ func (w *Webhook) unmarshalHeader(d *caddyfile.Dispenser) error {
 	if err := noEmpty(d, "header: a name or value", args); err != nil {
 		return err
 	}
-	return noBlock(d)
+	return noBlock(d, "header")
 }
 
 func (w *Webhook) unmarshalPublicURL(d *caddyfile.Dispenser) error {
@@ -167,7 +170,7 @@ func (w *Webhook) unmarshalPublicURL(d *caddyfile.Dispenser) error {
 	if _, err := parsePublicURL(w.PublicURL); err != nil {
 		return d.WrapErr(err)
 	}
-	return noBlock(d)
+	return noBlock(d, "public_url")
 }
 
 func (w *Webhook) unmarshalMaxBody(d *caddyfile.Dispenser) error {
@@ -183,15 +186,16 @@ func (w *Webhook) unmarshalMaxBody(d *caddyfile.Dispenser) error {
 		return d.WrapErr(errMaxBody)
 	}
 	w.MaxBody = int64(size)
-	return noBlock(d)
+	return noBlock(d, "max_body")
 }
 
 func flag(d *caddyfile.Dispenser, set *bool) error {
+	option := d.Val()
 	if d.NextArg() {
-		return d.Errf("%q: the option takes no value", d.Val())
+		return d.Errf("%s takes no value: leave out %q", option, d.Val())
 	}
 	*set = true
-	return noBlock(d)
+	return noBlock(d, option)
 }
 
 // options are those that have been seen in a block.
@@ -213,9 +217,9 @@ func noEmpty(d *caddyfile.Dispenser, what string, values []string) error {
 }
 
 // noBlock refuses a block after an option that takes none.
-func noBlock(d *caddyfile.Dispenser) error {
+func noBlock(d *caddyfile.Dispenser, option string) error {
 	if d.NextBlock(d.Nesting()) {
-		return d.Errf("%q: no block is expected here", d.Val())
+		return d.Errf("%s takes no block: leave out { ... }", option)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -229,8 +230,13 @@ var errMaxBody = errors.New("max_body: the size must be above 0 and at most 512M
 
 func parsePublicURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || s != u.Scheme+"://"+u.Host {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || !verifier.PlainHost(u.Host) || s != u.Scheme+"://"+u.Host {
 		return nil, errors.New("public_url: write scheme://host or scheme://host:port with http or https, without a path, such as https://hooks.example.com")
+	}
+	if port := u.Port(); port != "" {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return nil, errors.New("public_url: the port must be at most 65535")
+		}
 	}
 	return u, nil
 }
@@ -240,10 +246,8 @@ func (h *HMAC) provision(repl *caddy.Replacer) (*verifier.HMAC, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range h.Headers {
-		if !httpguts.ValidHeaderFieldName(name) {
-			return nil, fmt.Errorf("header: %q is no header name", name)
-		}
+	if err := h.checkHeaders(); err != nil {
+		return nil, err
 	}
 	c := verifier.HMACConfig{Headers: h.Headers, Form: form}
 	for i, s := range h.Secrets {
@@ -258,6 +262,15 @@ func (h *HMAC) provision(repl *caddy.Replacer) (*verifier.HMAC, error) {
 		c.Secrets = append(c.Secrets, secret)
 	}
 	return verifier.NewHMAC(c)
+}
+
+func (h *HMAC) checkHeaders() error {
+	for _, name := range h.Headers {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("header: %q is no header name", name)
+		}
+	}
+	return nil
 }
 
 func (h *HMAC) form() (f verifier.Form, err error) {
