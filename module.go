@@ -300,7 +300,7 @@ var errMaxBody = errors.New("max_body: the size must be above 0 and at most 512M
 
 func parsePublicURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || s != u.Scheme+"://"+u.Host || !validPort(u) {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || !verifier.PlainHost(u.Host) || s != u.Scheme+"://"+u.Host || !validPort(u) {
 		return nil, errors.New("public_url: write scheme://host or scheme://host:port with http or https, without a path, such as https://hooks.example.com")
 	}
 	return u, nil

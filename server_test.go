@@ -70,13 +70,7 @@ func startCaddyfile(t testing.TB, caddyfile string) *server {
 	t.Helper()
 	dir := shortTempDir(t)
 	s := &server{socket: filepath.Join(dir, "caddy.sock"), logFile: filepath.Join(dir, "log.json")}
-	s.client = &http.Client{
-		Transport: s.transport(),
-		Timeout:   patience,
-		CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse
-		},
-	}
+	s.client = s.newClient()
 	app, err := provision(adapt(t, s.expand(caddyfile)))
 	if err != nil {
 		t.Fatal(err)
@@ -102,6 +96,16 @@ func startCaddyfile(t testing.TB, caddyfile string) *server {
 
 func (s *server) expand(caddyfile string) string {
 	return strings.NewReplacer("{socket}", s.socket, "{log}", s.logFile).Replace(caddyfile)
+}
+
+func (s *server) newClient() *http.Client {
+	return &http.Client{
+		Transport: s.transport(),
+		Timeout:   patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
 }
 
 func (s *server) transport() *http.Transport {
@@ -330,5 +334,12 @@ func (b *backend) none(t testing.TB) {
 	case r := <-b.got:
 		t.Fatalf("the backend got %s %s", r.Method, r.RequestURI)
 	default:
+	}
+}
+
+func writeFile(t testing.TB, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -49,10 +49,10 @@ func checkPath(path string) *Refusal {
 	return nil
 }
 
-// plainHost says whether host is a name or an address with an optional port.
+// PlainHost says whether host is a name or an address with an optional port.
 // Anything else could make "host/path" read as another URL form: "https:" with
 // the path "//a/b" looks like "https://a/b".
-func plainHost(host string) bool {
+func PlainHost(host string) bool {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		port := host[i+1:]
 		host = host[:i]

@@ -68,7 +68,7 @@ func (h *HMAC) checkTarget(d *Delivery) *Refusal {
 	if refusal := checkPath(d.Path()); refusal != nil {
 		return refusal
 	}
-	if h.form.URL.usesHost() && !plainHost(d.Host) {
+	if h.form.URL.usesHost() && !PlainHost(d.Host) {
 		return refuse(PathAmbiguous, "the host is not a name or an address with an optional port")
 	}
 	if d.RawQuery() == "" {

@@ -113,7 +113,7 @@ func signedURLs(d *Delivery, otherHosts []string, first URLForm) []signedURL {
 	add := func(variant *Delivery) {
 		for _, form := range forms {
 			text := string(form.append(nil, variant))
-			if form.usesHost() && !plainHost(variant.Host) || seen[text] {
+			if form.usesHost() && !PlainHost(variant.Host) || seen[text] {
 				continue
 			}
 			seen[text] = true

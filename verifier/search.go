@@ -123,7 +123,7 @@ func (s *search) sameAsAnother(url URLForm) bool {
 }
 
 func (s *search) tryURL(f Form, body []byte) (HMACMatch, bool) {
-	if f.URL.usesHost() && !plainHost(s.delivery.Host) {
+	if f.URL.usesHost() && !PlainHost(s.delivery.Host) {
 		return HMACMatch{}, false
 	}
 	var err error
