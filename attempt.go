@@ -138,7 +138,7 @@ func (a *attempt) verify(r *http.Request) *verifier.Refusal {
 
 // boundBody lets a body stream whose length is not announced, up to max_body.
 func (a *attempt) boundBody(r *http.Request) {
-	if r.ContentLength < 0 && r.Body != nil {
+	if r.ContentLength < 0 && r.Body != nil && !a.webhook.observing() {
 		a.bounded = &boundedBody{ReadCloser: r.Body, left: a.webhook.MaxBody}
 		r.Body = a.bounded
 	}

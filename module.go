@@ -427,10 +427,11 @@ func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 	defer a.close()
 
 	refusal := a.verifyTraced(r)
-	if refusal == nil {
-		a.accepted()
-	} else if a.refused(refusal, r) {
+	switch {
+	case refusal != nil && a.refused(refusal, r):
 		return a.refusalError(refusal)
+	case refusal == nil && a.bounded == nil: // a streamed body may still prove too large
+		a.accepted()
 	}
 	a.replaceBody(r)
 	if w.StripCredentials {
@@ -444,6 +445,9 @@ func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 		refusal := tooLarge()
 		a.refused(refusal, r)
 		return a.refusalError(refusal)
+	}
+	if a.bounded != nil {
+		a.accepted()
 	}
 	a.answered(err, time.Since(begin))
 	return err

@@ -171,6 +171,7 @@ func (w *Webhook) reportForm(f *verifier.Form) {
 		return
 	}
 	w.logger.Info("signature matches; pin the form in hmac once it has held for deliveries of every kind",
+		zap.String("endpoint", w.Name),
 		zap.String("pin_url", "url "+form.URL.String()),
 		zap.String("pin_body", "body "+form.Body.String()),
 	)
