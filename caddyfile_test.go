@@ -128,7 +128,7 @@ func TestBadCaddyfiles(t *testing.T) {
 		line  string
 		want  string
 	}{
-		{"", "3", "klink_webhook has no credential: add hmac, basic or header"},
+		{"", "4", "klink_webhook has no credential: add hmac, basic or header"},
 		{"allow any", "4", "klink_webhook has no credential: add hmac, basic or header"},
 		{"hmac s\nhmak s", "4", `unknown option "hmak": ` + options},
 		{"hmac s\nsecret s", "4", `unknown option "secret": ` + options},
