@@ -124,7 +124,7 @@ func TestProbeTLS(t *testing.T) {
 		{"good", sender.Probe{RootCAs: roots, Expiry: 10 * day, Now: at(10*day + time.Minute)}, ""},
 		{"expires soon", sender.Probe{RootCAs: roots, Expiry: 10 * day, Now: at(10 * day)}, "tls: the certificate expires in 10 days, on 2"},
 		{"expires today", sender.Probe{RootCAs: roots, Expiry: day, Now: at(5 * time.Hour)}, "tls: the certificate expires in 5 hours, on 2"},
-		{"expired", sender.Probe{RootCAs: roots, Now: at(-time.Hour)}, "tls: tls: failed to verify certificate: x509: certificate has expired"},
+		{"expired", sender.Probe{RootCAs: roots, Now: at(-time.Hour)}, "failed to verify certificate: x509: certificate has expired"}, //nolint:dupword // the step, and the library's own prefix
 		{"nobody's certificate", sender.Probe{Now: at(10 * day)}, "signed by unknown authority"},
 		{"another name", sender.Probe{RootCAs: roots, Now: at(10 * day), URL: strings.Replace(p.URL, "127.0.0.1", "localhost", 1)}, "not localhost"},
 	} {

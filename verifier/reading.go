@@ -169,15 +169,14 @@ func otherScheme(scheme string) string {
 
 func toggleSlash(target string) string {
 	path, query, found := strings.Cut(target, "?")
-	if strings.HasSuffix(path, "/") {
-		path = strings.TrimSuffix(path, "/")
-	} else {
+	path, slashed := strings.CutSuffix(path, "/")
+	if !slashed {
 		path += "/"
 	}
 	if found {
-		path += "?" + query
+		toggled += "?" + query
 	}
-	return path
+	return toggled
 }
 
 type candidateBody struct {
