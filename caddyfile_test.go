@@ -251,11 +251,11 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"max_body 1MiB {\n}", "4", "max_body " + bracesAfter},
 
 		{"keep_status on", "3", `keep_status takes no value: leave out "on"`},
-		{"keep_status\nkeep_status", "4", `option "keep_status" is there twice: ` + keepOne},
+		{"keep_status\nkeep_status", "4", `option "keep_status" is there twice: ` + keepOne}, //nolint:dupword // on purpose
 		{"keep_status {\n}", "4", "keep_status " + bracesAfter},
 		{"keep_status {\nhmac s\n}", "4", "keep_status " + bracesAfter},
 		{"strip_credentials off", "3", `strip_credentials takes no value: leave out "off"`},
-		{"strip_credentials\nstrip_credentials", "4", `option "strip_credentials" is there twice: ` + keepOne},
+		{"strip_credentials\nstrip_credentials", "4", `option "strip_credentials" is there twice: ` + keepOne}, //nolint:dupword // on purpose
 		{"strip_credentials {\n}", "4", "strip_credentials " + bracesAfter},
 
 		{"name", "3", name},

@@ -40,6 +40,7 @@ func readAnswer(t testing.TB, conn io.Reader) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
