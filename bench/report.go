@@ -89,8 +89,8 @@ func (b *bench) printHoldings(holdings []*holding) {
 	b.printf("|%s|--:|--:|--:|--:|\n", strings.Repeat("-", 21))
 	for _, h := range holdings {
 		failed, text := reasons(h.failures)
-		b.printf("| %-19s | %7.0f | %13.2f | %9s%.2f–%.2f | %6d |\n",
-			h.name, median(h.bytes)/1e6, median(h.peaks), "", quantile(h.peaks, 0), quantile(h.peaks, 1), failed)
+		b.printf("| %-19s | %7.0f | %13.2f | %9.2f–%.2f | %6d |\n",
+			h.name, median(h.bytes)/1e6, median(h.peaks), quantile(h.peaks, 0), quantile(h.peaks, 1), failed)
 		if failed > 0 {
 			defer b.printf("\n%s failed%s\n", h.name, text)
 		}
@@ -99,11 +99,11 @@ func (b *bench) printHoldings(holdings []*holding) {
 
 func (b *bench) printSolos(title string, solos []*solo) {
 	b.printf("\n%s\n\n", title)
-	b.printf("| %-19s |      time |     × |   quartiles | allocations |  bytes |\n", "")
+	b.printf("| %-19s |      time |     × | lowest–highest | allocations |  bytes |\n", "")
 	b.printf("|%s|--:|--:|--:|--:|--:|\n", strings.Repeat("-", 21))
 	for _, s := range solos {
-		b.printf("| %-19s | %6.2f µs | %5.2f | %5.2f–%5.2f | %11.1f | %6.0f |\n", s.name,
-			1e6*median(s.seconds), median(s.ratios), quantile(s.ratios, 0.25), quantile(s.ratios, 0.75),
+		b.printf("| %-19s | %6.2f µs | %5.2f | %7.2f–%6.2f | %11.1f | %6.0f |\n", s.name,
+			1e6*median(s.seconds), median(s.ratios), quantile(s.ratios, 0), quantile(s.ratios, 1),
 			median(s.allocations), median(s.bytes))
 	}
 }
