@@ -174,9 +174,9 @@ func toggleSlash(target string) string {
 		path += "/"
 	}
 	if found {
-		toggled += "?" + query
+		path += "?" + query
 	}
-	return toggled
+	return path
 }
 
 type candidateBody struct {
