@@ -49,6 +49,25 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestAbuse makes one kind of bad traffic, briefly.
+func TestAbuse(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("memory comes from Linux's /proc")
+	}
+	s := settings{
+		rounds: 1, duration: time.Second, warmup: 10 * time.Millisecond, connections: 4, held: 8, heldRuns: 1,
+		abuse: true, abuseFor: 200 * time.Millisecond, addresses: 100, slow: 4, endpoints: 3, only: "every reason",
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), s, &out); err != nil {
+		t.Fatal(err)
+	}
+	t.Log(out.String())
+	if rows := regexp.MustCompile(`(?m)^\| every reason .*\|\s+0 \|\s+[1-9]\d* \|\s+0 \|`).FindAllString(out.String(), -1); len(rows) != 1 {
+		t.Errorf("%d rows with nothing wrong, deliveries, and none lost", len(rows))
+	}
+}
+
 func TestEventSize(t *testing.T) {
 	for _, size := range []int{largeBody, heldBody} {
 		for seed := range 100 {

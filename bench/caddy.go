@@ -49,13 +49,16 @@ const naiveHandler = `bench_naive ` + secret
 // startCaddy runs this program again as Caddy, with a directive before the proxy.
 func startCaddy(directive string) starter {
 	return func(p place) (*process, error) {
-		config := filepath.Join(p.dir, "Caddyfile")
-		text := fmt.Sprintf(caddyfile, p.listen, directive, p.backend)
-		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-			return nil, err
-		}
-		return startSelf(p.dir, roleCaddy, config, p.profile)
+		return startCaddyfile(p.dir, fmt.Sprintf(caddyfile, p.listen, directive, p.backend), p.profile)
 	}
+}
+
+func startCaddyfile(dir, text, profile string) (*process, error) {
+	config := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	return startSelf(dir, roleCaddy, config, profile)
 }
 
 // playCaddy serves a Caddyfile, and writes a CPU profile when it is told where.

@@ -53,13 +53,19 @@ func (g *generator) close() {
 
 // run sends requests on every connection, one after the other, until the time is over, and waits for the last answers.
 func (g *generator) run(duration time.Duration) load {
+	end := time.Now().Add(duration)
+	return g.each(func(w *worker) load { return g.work(w, end) })
+}
+
+// each lets all connections work, and sums up.
+func (g *generator) each(work func(*worker) load) load {
 	total := load{failures: map[string]int{}}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	start := time.Now()
 	for i := range g.workers {
 		all.Go(func() {
-			one := g.work(&g.workers[i], start.Add(duration))
+			one := work(&g.workers[i])
 			mu.Lock()
 			defer mu.Unlock()
 			total.latencies = append(total.latencies, one.latencies...)

@@ -25,6 +25,11 @@ type settings struct {
 	only        string
 	skip        string
 	profiles    string
+	abuse       bool
+	abuseFor    time.Duration
+	addresses   int
+	slow        int
+	endpoints   int
 }
 
 func main() {
@@ -38,9 +43,14 @@ func main() {
 	flag.IntVar(&s.connections, "connections", 32, "connections of the load generator, each with one request at a time")
 	flag.IntVar(&s.held, "held", 256, "bodies of 1 MiB that the backend holds")
 	flag.IntVar(&s.heldRuns, "held-runs", 3, "runs of that, each with fresh processes")
-	flag.StringVar(&s.only, "only", "", "contenders to measure beside plain reverse_proxy, such as gateway-pinned,nginx-Lua (default all)")
+	flag.StringVar(&s.only, "only", "", "contenders to measure beside plain reverse_proxy, such as gateway-pinned,nginx-Lua; with -abuse, words in the kind of traffic (default all)")
 	flag.StringVar(&s.skip, "skip", "", "sections to leave out, with commas between them: 1KB, 64KB, held, handler")
 	flag.StringVar(&s.profiles, "cpuprofile", "", "an existing folder for a CPU profile of each Caddy process")
+	flag.BoolVar(&s.abuse, "abuse", false, "send bad traffic of every kind instead, and see that good deliveries go on")
+	flag.DurationVar(&s.abuseFor, "abuse-for", 15*time.Second, "how long each kind of bad traffic lasts")
+	flag.IntVar(&s.addresses, "addresses", 1_000_000, "client addresses to send from, once each")
+	flag.IntVar(&s.slow, "slow", 1000, "connections that send a body byte by byte")
+	flag.IntVar(&s.endpoints, "endpoints", 1000, "endpoints of one gateway")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -66,6 +76,9 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 		return err
 	}
 	defer bench.close()
+	if s.abuse {
+		return bench.runAbuse(ctx)
+	}
 	bench.printMachine()
 	var goals []goal
 	for _, section := range []struct {

@@ -13,6 +13,7 @@ const roleVariable = "KLINK_BENCH_ROLE"
 const (
 	roleBackend = "backend"
 	roleCaddy   = "caddy"
+	roleChecker = "checker"
 )
 
 func play(role string, args []string) error {
@@ -21,6 +22,8 @@ func play(role string, args []string) error {
 		return playBackend(args[0], args[1])
 	case role == roleCaddy && len(args) == 2:
 		return playCaddy(args[0], args[1])
+	case role == roleChecker && len(args) == 1:
+		return playChecker(args[0])
 	}
 	return fmt.Errorf("no role %q with %d arguments", role, len(args))
 }
