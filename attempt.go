@@ -72,15 +72,15 @@ func (w *Webhook) describe(d *verifier.Delivery, r *http.Request) {
 	}
 }
 
-// originForm takes scheme and host off a request-target in absolute form. One
-// without a path stays as it is, which the verifier takes for no path.
+// originForm takes scheme and host off a request-target in absolute form. Where
+// no path follows them, nothing is taken for one.
 func originForm(target string) string {
 	if strings.HasPrefix(target, "/") {
 		return target
 	}
 	_, rest, found := strings.Cut(target, "://")
 	end := strings.IndexAny(rest, "/?")
-	if !found || end < 0 || rest[end] != '/' {
+	if !found || end < 0 {
 		return target
 	}
 	return rest[end:]
