@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,13 +13,21 @@ import (
 	"github.com/klinkgate/caddy-klink/verifier"
 )
 
-// Bounds on diagnosis: one at a time, at most so many in a while, and none of a
-// body larger than this.
+// Bounds on diagnosis: at most so many of an endpoint in a while, none of a body
+// larger than this, and after each a pause of so many times what it took.
 const (
 	diagnosisInterval = time.Second
 	diagnosisBurst    = 5
 	diagnosisMaxBody  = 64 << 10
+	diagnosisPause    = 9
 )
+
+// diagnosisTurn is locked while there is a diagnosis in the process: there is one at
+// a time, however many endpoints there are.
+var diagnosisTurn struct {
+	sync.Mutex
+	next time.Time // when there may be another
+}
 
 const noReading = "no documented reading gives this signature: compare the signature secret with K-LINK's, and look for a proxy that changes the body"
 
@@ -29,7 +36,6 @@ const noReading = "no documented reading gives this signature: compare the signa
 type diagnosis struct {
 	limiter *rate.Limiter
 	running sync.WaitGroup
-	busy    atomic.Bool
 }
 
 func newDiagnosis() *diagnosis {
@@ -40,11 +46,12 @@ func newDiagnosis() *diagnosis {
 // leaves it as a hint in the log and with the refusal.
 func (w *Webhook) diagnose(a *attempt, r *http.Request) {
 	d := w.diagnosis
-	if len(a.body.buf.data) > diagnosisMaxBody || !d.busy.CompareAndSwap(false, true) {
+	if len(a.body.buf.data) > diagnosisMaxBody || !diagnosisTurn.TryLock() {
 		return
 	}
-	if !d.limiter.Allow() {
-		d.busy.Store(false)
+	begun := time.Now()
+	if begun.Before(diagnosisTurn.next) || !d.limiter.AllowN(begun, 1) {
+		diagnosisTurn.Unlock()
 		return
 	}
 	delivery := a.delivery
@@ -53,7 +60,11 @@ func (w *Webhook) diagnose(a *attempt, r *http.Request) {
 	hosts := verifier.OtherHosts(r.Host, r.Header)
 	at, client := a.arrived, a.delivery.Client
 	d.running.Go(func() {
-		defer d.busy.Store(false)
+		defer func() {
+			now := time.Now()
+			diagnosisTurn.next = now.Add(diagnosisPause * now.Sub(begun))
+			diagnosisTurn.Unlock()
+		}()
 		hint := noReading
 		finding, found := w.verifier.HMAC.Diagnose(&delivery, hosts, body)
 		if found {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -205,11 +206,21 @@ func TestRefusalHasAHint(t *testing.T) {
 	r := delivery(t, "/hook?a=1", testBody)
 	r.Header.Set("X-Klink-Signature", sign(t, testSecret, "full_query", "no_html_escape", "https://hooks.example.com", "/hook?a=1", testBody))
 	r.Header.Set("X-Signature", strings.Repeat("0", 64))
-	if a := s.do(t, r); a.status != 401 {
-		t.Fatalf("status %d", a.status)
+	var hint string
+	eventually(t, func() bool { // another endpoint's diagnosis may be in the way
+		again := r.Clone(t.Context())
+		again.Body = io.NopCloser(strings.NewReader(testBody))
+		if a := s.do(t, again); a.status != 401 {
+			t.Fatalf("status %d", a.status)
+		}
+		for _, line := range s.messages(t, "diagnosis of a signature that does not match") {
+			hint, _ = line["hint"].(string)
+		}
+		return hint != ""
+	})
+	if !slices.ContainsFunc(statusOf(t, "hinted").Refusals, func(r klink.Refusal) bool { return r.Hint == hint }) {
+		t.Errorf("the hint %q is with no refusal", hint)
 	}
-	eventually(t, func() bool { return len(s.messages(t, "diagnosis of a signature that does not match")) == 1 })
-	hint := statusOf(t, "hinted").Refusals[0].Hint
 	for _, part := range []string{"secret 2", "public_url https://hooks.example.com", "header X-Klink-Signature", "url full_query"} {
 		if !strings.Contains(hint, part) {
 			t.Errorf("the hint %q does not say %q", hint, part)
