@@ -22,18 +22,20 @@ import (
 // attempt is one request on its way through a Webhook. It is not reused: logs
 // and placeholders look at it after the handler has returned.
 type attempt struct {
-	webhook  *Webhook
-	delivery verifier.Delivery
-	evidence verifier.Evidence
-	reason   verifier.Reason
-	body     replayBody
-	bounded  *boundedBody
-	partial  bool // whether there is more of the body than was read
-	answer   answerWriter
-	logged   bool // whether an access log wants the fields
-	allowed  bool // whether the client is on the address list: its errors count
-	arrived  time.Time
-	spent    time.Duration // on verification, reading the body excluded
+	webhook   *Webhook
+	delivery  verifier.Delivery
+	evidence  verifier.Evidence
+	reason    verifier.Reason
+	body      replayBody
+	bounded   *boundedBody
+	partial   bool // whether there is more of the body than was read
+	answer    answerWriter
+	logged    bool // whether an access log wants the fields
+	allowed   bool // whether the client is on the address list: its errors count
+	arrived   time.Time
+	err       error // of the next handler
+	forwarded time.Time
+	spent     time.Duration // on verification, reading the body excluded
 
 	event, timestamp string // once they have been looked for
 }
@@ -74,15 +76,15 @@ func (w *Webhook) describe(d *verifier.Delivery, r *http.Request) {
 	}
 }
 
-// originForm takes scheme and host off a request-target in absolute form. One
-// without a path stays as it is, which the verifier takes for no path.
+// originForm takes scheme and host off a request-target in absolute form. Where
+// no path follows them, nothing is taken for one.
 func originForm(target string) string {
 	if strings.HasPrefix(target, "/") {
 		return target
 	}
 	_, rest, found := strings.Cut(target, "://")
 	end := strings.IndexAny(rest, "/?")
-	if !found || end < 0 || rest[end] != '/' {
+	if !found || end < 0 {
 		return target
 	}
 	return rest[end:]

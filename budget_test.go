@@ -2,6 +2,7 @@ package klink
 
 import (
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,21 +14,30 @@ func (b *budget) tell(crossed func(budgetLevel, BudgetStatus)) {
 }
 
 // told collects what a budget tells.
-type told []string
+type told struct {
+	mu     sync.Mutex
+	levels []string
+}
 
 func (t *told) budget() *budget {
 	b := newBudget()
-	b.tell(func(level budgetLevel, _ BudgetStatus) { *t = append(*t, level.String()) })
+	b.tell(func(level budgetLevel, _ BudgetStatus) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.levels = append(t.levels, level.String())
+	})
 	return b
 }
 
 func (t *told) expect(test *testing.T, want ...string) {
 	test.Helper()
 	synctest.Wait()
-	if !slices.Equal(*t, want) {
-		test.Errorf("told %v, want %v", *t, want)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !slices.Equal(t.levels, want) {
+		test.Errorf("told %v, want %v", t.levels, want)
 	}
-	*t = nil
+	t.levels = nil
 }
 
 func spend(b *budget, n int) {

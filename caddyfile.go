@@ -132,7 +132,8 @@ func (h *HMAC) unmarshalOption(d *caddyfile.Dispenser, seen options) error {
 			return err
 		}
 	default:
-		return d.Errf("unknown option %q in hmac: there are secret, secret_file, header, url and body", option)
+		// Not the word itself: it could be a secret that lacks its option.
+		return d.Err("unknown option in hmac: there are secret, secret_file, header, url and body")
 	}
 	args := d.RemainingArgs()
 	if len(args) == 0 {

@@ -2,7 +2,6 @@ package klink
 
 import (
 	"bytes"
-	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -55,7 +54,7 @@ func (w *Webhook) diagnose(a *attempt, r *http.Request) {
 		return
 	}
 	delivery := a.delivery
-	delivery.Header = maps.Clone(a.delivery.Header)
+	delivery.Header = http.Header(a.delivery.Header).Clone()
 	body := bytes.Clone(a.body.buf.data)
 	hosts := verifier.OtherHosts(r.Host, r.Header)
 	at, client := a.arrived, a.delivery.Client

@@ -85,6 +85,13 @@ func TestChunkedInput(t *testing.T) {
 			t.Errorf("the backend got %d bytes, Content-Length %d %q, Transfer-Encoding %v", len(got.body), got.ContentLength, got.Header.Get("Content-Length"), got.TransferEncoding)
 		}
 	}
+	// Handlers that look at the header see it too.
+	s = startCaddy(t, hmacOnly+`respond "{http.request.header.Content-Length}"`)
+	r := signed(t, "/hook", testBody)
+	r.ContentLength = -1
+	if a := s.do(t, r); a.body != strconv.Itoa(len(testBody)) {
+		t.Errorf("the header's Content-Length is %q", a.body)
+	}
 }
 
 // TestVerifiesTheRequestAsItArrived: whatever rewrites ran before, and whatever

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -346,8 +345,12 @@ func (h *HMAC) check() error {
 // names returns what the secrets are called, those in files last.
 func (h *HMAC) names() ([]string, error) {
 	var names []string
-	for _, s := range slices.Concat(h.Secrets, h.SecretFiles) {
-		name, _ := splitName(s, len(names)+1)
+	for i, s := range slices.Concat(h.Secrets, h.SecretFiles) {
+		mark := byte(beforePlaceholder)
+		if i >= len(h.Secrets) {
+			mark = beforePath
+		}
+		name, _ := splitName(s, mark, len(names)+1)
 		if slices.Contains(names, name) {
 			return nil, fmt.Errorf("two secrets have the name %s: give them names of their own", name)
 		}
@@ -439,17 +442,12 @@ func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 			r.Header.Del(name)
 		}
 	}
-	begin := time.Now()
-	err := next.ServeHTTP(&a.answer, r)
+	err := a.forward(r, next)
 	if err != nil && a.bounded != nil && a.bounded.exceeded.Load() {
 		refusal := tooLarge()
 		a.refused(refusal, r)
 		return a.refusalError(refusal)
 	}
-	if a.bounded != nil {
-		a.accepted()
-	}
-	a.answered(err, time.Since(begin))
 	return err
 }
 

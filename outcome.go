@@ -126,6 +126,32 @@ func (a *attempt) refusalError(refusal *verifier.Refusal) error {
 	return caddyhttp.Error(status, refusal)
 }
 
+// errBrokenOff stands for an answer that the backend broke off: reverse_proxy
+// panics then, to break off the sender's as well.
+var errBrokenOff = errors.New("the answer broke off")
+
+// forward calls the next handler and notes what it made of the delivery, also
+// when it panics.
+func (a *attempt) forward(r *http.Request, next caddyhttp.Handler) error {
+	a.forwarded, a.err = time.Now(), errBrokenOff
+	defer a.settle()
+	a.err = next.ServeHTTP(&a.answer, r)
+	return a.err
+}
+
+func (a *attempt) settle() {
+	if a.bounded != nil {
+		if a.err != nil && a.bounded.exceeded.Load() {
+			return // refused after all
+		}
+		a.accepted()
+	}
+	if errors.Is(a.err, errBrokenOff) {
+		a.answer.status = http.StatusBadGateway
+	}
+	a.answered(a.err, time.Since(a.forwarded))
+}
+
 // answered notes what the handlers behind made of a delivery.
 func (a *attempt) answered(err error, took time.Duration) {
 	status := a.answer.status

@@ -43,7 +43,7 @@ func (w *Webhook) provisionSecrets(repl *caddy.Replacer) (secrets []verifier.Sec
 		return err
 	}
 	for i, s := range w.HMAC.Secrets {
-		_, s := splitName(s, 0)
+		_, s := splitName(s, beforePlaceholder, 0)
 		value, err := expand(repl, s)
 		if err == nil {
 			err = add(value)
@@ -53,7 +53,7 @@ func (w *Webhook) provisionSecrets(repl *caddy.Replacer) (secrets []verifier.Sec
 		}
 	}
 	for _, s := range w.HMAC.SecretFiles {
-		_, path := splitName(s, 0)
+		_, path := splitName(s, beforePath, 0)
 		value, err := readSecretFile(path)
 		if err == nil {
 			err = add(value)

@@ -23,10 +23,16 @@ const maxSecretFile = 64 << 10
 // named is a name before a placeholder or a path: "new={env.NEW}".
 var named = regexp.MustCompile(`^([A-Za-z0-9_-]{1,64})=([{/].*)$`)
 
-// splitName returns the name of a secret and what is left; a secret without a
-// name has its number, counted from 1.
-func splitName(s string, number int) (name, rest string) {
-	if m := named.FindStringSubmatch(s); m != nil {
+// What a name may stand before: a secret that is written out could look like one.
+const (
+	beforePlaceholder = '{'
+	beforePath        = '/'
+)
+
+// splitName returns the name of a secret and what is left, which begins with
+// mark; a secret without a name has its number, counted from 1.
+func splitName(s string, mark byte, number int) (name, rest string) {
+	if m := named.FindStringSubmatch(s); m != nil && m[2][0] == mark {
 		return m[1], m[2]
 	}
 	return strconv.Itoa(number), s

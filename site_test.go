@@ -117,6 +117,7 @@ func TestErrorRoutes(t *testing.T) {
 	s := startCaddy(t, `
 		klink_webhook {
 			hmac "`+testSecret+`"
+			header X-Token t
 		}
 		reverse_proxy `+deadAddress(t)+`
 		handle_errors {
@@ -137,8 +138,9 @@ func TestErrorRoutes(t *testing.T) {
 			r.Header.Set("X-Signature", strings.Repeat("0", 64))
 			return r
 		}(), "401 ", "[signature_mismatch]", "[contact.create]", "[]", "[]"},
-		{signed(t, "/hook", testBody), "502 ", "[]", "[contact.create]", "[full go]", "[hmac:1]"},
+		{signed(t, "/hook", testBody), "502 ", "[]", "[contact.create]", "[full go]", "[hmac:1+header:X-Token:1]"},
 	} {
+		tt.request.Header.Set("X-Token", "t") // good in itself
 		a := s.do(t, tt.request)
 		if !strings.HasPrefix(a.body, tt.answer) || a.header.Get("X-Reason") != tt.reason || a.header.Get("X-Event") != tt.event ||
 			a.header.Get("X-Form") != tt.form || a.header.Get("X-Credential") != tt.credential {

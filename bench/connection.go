@@ -53,6 +53,14 @@ func (c *connection) exchange(request []byte) (status int, err error) {
 	return status, err
 }
 
+// reason leaves out addresses, so that failures of one kind read alike.
+func reason(err error) string {
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return e.Op + ": " + e.Err.Error()
+	}
+	return err.Error()
+}
+
 // headers reads to the end of the headers and returns the length of what follows.
 func (c *connection) headers() (length int, err error) {
 	length = -1

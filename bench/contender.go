@@ -89,7 +89,7 @@ func (b *bench) launch(ctx context.Context, c contender, backend, path string, b
 	}
 	p := place{dir: dir, listen: freeAddress(), backend: backend}
 	if b.profiles != "" {
-		p.profile = filepath.Join(b.profiles, fmt.Sprintf("%s-%d.pprof", c.word(), len(bodies[0])))
+		p.profile = filepath.Join(b.profiles, fmt.Sprintf("%s-%d.prof", c.word(), len(bodies[0])))
 	}
 	r := &running{contender: c, address: p.listen}
 	if r.requests, err = requests(p.listen, path, c.sign, bodies); err != nil {

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	smallBody = 1 << 10 // the least; an event has some 1.3 KB
+	smallBody = 1 << 10 // the least; an event has some 1.2 KB
 	largeBody = 64 << 10
 	heldBody  = 1 << 20
 )
@@ -41,7 +41,7 @@ func message(seed, n int) []byte {
 		`"created_at":"2025-06-01T08:00:00.000000Z","updated_at":"2026-01-08T22:15:09.000000Z"},"type":"text",`+
 		`"text":"Hello,\n\nis the \"large\" room still free next week? We would be %d people & a dog.\n\nBest regards\nZo\u00eb",`+
 		`"attachments":[{"url":"https:\/\/cdn.example.com\/files\/2026\/01\/plan.pdf","mime":"application\/pdf","size":182044}],`+
-		`"reply_to":null,"labels":["room booking","follow up"],"is_private":false,"sent_at":"2026-01-09T03:42:37.000000Z"}`,
+		`"agent":{"id":"c9bf9e57-1685-4c89-bafb-ff5af830be8a","name":"Ph\u1ea1m Minh Ch\u00e2u"},"reply_to":null,"labels":["room booking","follow up"],"is_private":false,"sent_at":"2026-01-09T03:42:37.000000Z"}`,
 		seed%10000, n, seed+n)
 }
 

@@ -80,7 +80,7 @@ func sendAll(r *running, count int) map[string]int {
 			if err != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				failures[err.Error()]++
+				failures[reason(err)]++
 			}
 		})
 	}

@@ -95,7 +95,7 @@ func (g *generator) work(w *worker, end time.Time) load {
 		if err == nil {
 			l.latencies = append(l.latencies, now.Sub(began))
 		} else {
-			l.failures[err.Error()]++
+			l.failures[reason(err)]++
 			time.Sleep(10 * time.Millisecond)
 		}
 		began = now

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/textproto"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -73,6 +74,9 @@ func (h *HMAC) checkTarget(d *Delivery) *Refusal {
 	}
 	if d.RawQuery() == "" {
 		return nil
+	}
+	if strings.IndexByte(d.RawQuery(), '#') >= 0 {
+		return refuse(QueryAmbiguous, "the query holds a #, which ends it for some")
 	}
 	w := h.borrow()
 	defer h.giveBack(w)
