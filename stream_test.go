@@ -147,18 +147,18 @@ func TestBackendAnswersWithoutReading(t *testing.T) {
 		}
 	})
 	s := startCaddy(t, hmacOnly+`reverse_proxy `+address)
-	failed := hammer(t, 8, 40, func() *http.Request {
-		r := hashed(t, distinctBody(300<<10))
+	failed := hammer(t, 8, 20, func() *http.Request {
+		r := hashed(t, distinctBody(150<<10))
 		a, err := s.try(r)
 		if err != nil || a.status != http.StatusTeapot {
 			t.Errorf("without reading: %v, %v", a, err)
 		}
-		next := hashed(t, distinctBody(300<<10))
+		next := hashed(t, distinctBody(150<<10))
 		next.Header.Set("X-Read", "yes")
 		return next
 	}, s)
 	if failed > 0 {
-		t.Errorf("%d of 320 bodies did not arrive as they were sent", failed)
+		t.Errorf("%d of 160 bodies did not arrive as they were sent", failed)
 	}
 }
 
@@ -172,14 +172,14 @@ func TestBackendHangsUp(t *testing.T) {
 	s := startCaddy(t, hmacOnly+fmt.Sprintf(`
 		reverse_proxy /bad %s
 		reverse_proxy /hook %s`, bad, listen(t, good.ServeHTTP)))
-	failed := hammer(t, 8, 40, func() *http.Request {
-		r := signed(t, "/bad", distinctBody(300<<10))
+	failed := hammer(t, 8, 20, func() *http.Request {
+		r := signed(t, "/bad", distinctBody(150<<10))
 		if a, err := s.try(r); err != nil || a.status != http.StatusBadGateway {
 			t.Errorf("hung up: %v, %v", a, err)
 		}
-		return hashed(t, distinctBody(300<<10))
+		return hashed(t, distinctBody(150<<10))
 	}, s)
-	if failed > 0 || good.good.Load() != 320 || good.wrong.Load()+good.broken.Load() > 0 {
+	if failed > 0 || good.good.Load() != 160 || good.wrong.Load()+good.broken.Load() > 0 {
 		t.Errorf("%d failed, %d good, %d wrong, %d broken", failed, good.good.Load(), good.wrong.Load(), good.broken.Load())
 	}
 }
