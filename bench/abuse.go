@@ -157,11 +157,11 @@ func abusedCaddyfile(t *target, backend, dir string) string {
 http://%s {
 	bind 127.0.0.1
 	klink_webhook /basic* {
-		name basic
+		name by-user
 		basic user password
 	}
 	klink_webhook /header* {
-		name header
+		name by-header
 		header X-Key value
 	}
 `, t.admin, dir, t.address)

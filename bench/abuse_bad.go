@@ -271,7 +271,7 @@ func shuffled(size int) []byte {
 
 // diagnoses sends signatures that do not match, each with as much to look into as a diagnosis takes on.
 func (b *bench) diagnoses(ctx context.Context, t *target) tally {
-	headers := []string{someSignature}
+	headers := append(make([]string, 0, 61), someSignature)
 	for i := range 30 {
 		headers = append(headers, fmt.Sprintf("X-Signature-%d: %064x", i, i), fmt.Sprintf("X-Forwarded-Host: %d.example.com", i))
 	}
@@ -286,7 +286,7 @@ func (b *bench) diagnoses(ctx context.Context, t *target) tally {
 // fullState fills what endpoints keep of refusals and events: each has more refusals than it keeps, with more and
 // longer header names than it keeps, and more events.
 func (b *bench) fullState(ctx context.Context, t *target) tally {
-	var headers []string
+	headers := make([]string, 0, 40)
 	for i := range 40 {
 		headers = append(headers, fmt.Sprintf("X-%02d-%s: value", i, strings.Repeat("n", 80)))
 	}
