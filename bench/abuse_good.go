@@ -26,15 +26,7 @@ func playChecker(address string) error {
 		w.Header().Set("Content-Length", fmt.Sprint(len(answer)))
 		_, _ = io.WriteString(w, answer)
 	}
-	server := &http.Server{Addr: address, Handler: http.HandlerFunc(handle), ReadHeaderTimeout: time.Minute}
-	go func() {
-		untilStopped()
-		_ = server.Close()
-	}()
-	if err := server.ListenAndServe(); err != http.ErrServerClosed {
-		return err
-	}
-	return nil
+	return serveUntilStopped(address, handle)
 }
 
 // goodRequest is a delivery that must be answered with 200.

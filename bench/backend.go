@@ -37,7 +37,12 @@ func playBackend(address, hold string) error {
 		w.Header()["Content-Length"] = []string{strconv.Itoa(len(answer))}
 		_, _ = io.WriteString(w, answer)
 	}
-	server := &http.Server{Addr: address, Handler: http.HandlerFunc(handle), ReadHeaderTimeout: time.Minute}
+	return serveUntilStopped(address, handle)
+}
+
+// serveUntilStopped is the server of a backend.
+func serveUntilStopped(address string, handle http.HandlerFunc) error {
+	server := &http.Server{Addr: address, Handler: handle, ReadHeaderTimeout: time.Minute}
 	go func() {
 		untilStopped()
 		_ = server.Close()
