@@ -1,9 +1,11 @@
 package klink_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -171,6 +173,38 @@ func TestErrorBudgetCountsWhatKLINKCounts(t *testing.T) {
 	}
 	if events := s.logs(t, "events"); len(events) == 0 || events[len(events)-1]["name"] != "klink_error_budget" {
 		t.Errorf("events %v", events)
+	}
+}
+
+// TestABrokenOffAnswerCostsBudget: reverse_proxy panics then, to break off the
+// sender's answer too.
+func TestABrokenOffAnswerCostsBudget(t *testing.T) {
+	t.Parallel()
+	broken := rawBackend(t, func(conn net.Conn, _ *bufio.Reader, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nthe")
+	})
+	s := startCaddy(t, `
+		klink_webhook /signed {
+			name broken-off
+			hmac "`+testSecret+`"
+		}
+		klink_webhook /streamed {
+			name broken-off-stream
+			header X-Token t
+		}
+		reverse_proxy `+broken)
+	streamed := delivery(t, "/streamed", testBody)
+	streamed.Header.Set("X-Token", "t")
+	streamed.ContentLength = -1
+	for name, r := range map[string]*http.Request{"broken-off": signed(t, "/signed", testBody), "broken-off-stream": streamed} {
+		if a, err := s.try(r); err == nil {
+			t.Errorf("%s: a whole answer, %v", name, a)
+		}
+		eventually(t, func() bool { return statusOf(t, name).ErrorBudget.Used == 1 })
+		if accepted := statusOf(t, name).Accepted; accepted != 1 {
+			t.Errorf("%s: %d accepted", name, accepted)
+		}
 	}
 }
 

@@ -89,6 +89,9 @@ func TestQueryRules(t *testing.T) {
 		{"a=%zz", QueryAmbiguous},
 		{"%=1", QueryAmbiguous},
 		{"a=1;b=2", QueryAmbiguous},
+		{"a=1#b", QueryAmbiguous},
+		{"#", QueryAmbiguous},
+		{"a=1%23b", fine},
 		{strings.Repeat("a&", 10000) + "a", QueryAmbiguous},
 		{strings.Repeat("a&", 9999) + "a", fine},
 	} {
