@@ -22,35 +22,38 @@ import (
 // attempt is one request on its way through a Webhook. It is not reused: logs
 // and placeholders look at it after the handler has returned.
 type attempt struct {
-	webhook   *Webhook
-	delivery  verifier.Delivery
-	evidence  verifier.Evidence
-	reason    verifier.Reason
-	body      replayBody
-	bounded   *boundedBody
-	partial   bool // whether there is more of the body than was read
-	answer    answerWriter
-	logged    bool // whether an access log wants the fields
-	allowed   bool // whether the client is on the address list: its errors count
-	arrived   time.Time
-	err       error // of the next handler
-	forwarded time.Time
-	spent     time.Duration // on verification, reading the body excluded
+	webhook  *Webhook
+	replacer *caddy.Replacer
+	delivery verifier.Delivery
+	evidence verifier.Evidence
+	reason   verifier.Reason
+	body     replayBody
+	bounded  *boundedBody
+	partial  bool // whether there is more of the body than was read
+	answer   answerWriter
+	logged   bool // whether an access log wants the fields
+	allowed  bool // whether the client is on the address list: its errors count
+	arrived  time.Time
+	err      error             // of the next handler
+	verified time.Duration     // when the last check ended, after arrived
+	spent    time.Duration     // on verification, reading the body excluded
+	passed   verifier.Accepted // its event is there once it has been looked for
 
-	event, timestamp string // once they have been looked for
+	timestamp string // once it has been looked for
 }
 
 func newAttempt(w *Webhook, rw http.ResponseWriter, r *http.Request) *attempt {
 	a := &attempt{webhook: w, arrived: time.Now()}
 	a.answer.ResponseWriter = rw
 	a.answer.keep = w.KeepStatus
-	w.describe(&a.delivery, r)
+	ctx := r.Context()
+	vars, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
+	w.describe(&a.delivery, r, vars)
 	a.allowed = w.verifier.Allow.Contains(a.delivery.Client)
 
-	ctx := r.Context()
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	a.body.replacer = ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	a.body.replacer.Map(a.placeholder)
+	a.replacer = ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	a.replacer.Map(a.placeholder)
 	if server != nil && server.Logs != nil {
 		if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 			extra.Set(zap.Object("klink_webhook", a))
@@ -61,7 +64,7 @@ func newAttempt(w *Webhook, rw http.ResponseWriter, r *http.Request) *attempt {
 }
 
 // describe takes the request as it arrived, before any rewrite.
-func (w *Webhook) describe(d *verifier.Delivery, r *http.Request) {
+func (w *Webhook) describe(d *verifier.Delivery, r *http.Request, vars map[string]any) {
 	d.Method, d.Target, d.Header = r.Method, r.RequestURI, r.Header
 	if orig, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		d.Method, d.Target = orig.Method, orig.RequestURI
@@ -69,9 +72,9 @@ func (w *Webhook) describe(d *verifier.Delivery, r *http.Request) {
 	d.Target = originForm(d.Target)
 	d.Scheme, d.Host = w.publicScheme, w.publicHost
 	if w.publicHost == "" {
-		d.Scheme, d.Host = schemeAndHost(r)
+		d.Scheme, d.Host = schemeAndHost(r, vars)
 	}
-	if client, ok := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string); ok {
+	if client, ok := vars[caddyhttp.ClientIPVarKey].(string); ok {
 		d.Client, _ = netip.ParseAddr(client)
 	}
 }
@@ -92,12 +95,12 @@ func originForm(target string) string {
 
 // schemeAndHost believes X-Forwarded-Proto and X-Forwarded-Host only of a proxy
 // that Caddy trusts, and only where they have a single value.
-func schemeAndHost(r *http.Request) (scheme, host string) {
+func schemeAndHost(r *http.Request, vars map[string]any) (scheme, host string) {
 	scheme, host = "http", r.Host
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); !trusted {
+	if trusted, _ := vars[caddyhttp.TrustedProxyVarKey].(bool); !trusted {
 		return scheme, host
 	}
 	if proto := single(r.Header["X-Forwarded-Proto"]); proto == "http" || proto == "https" {
@@ -120,7 +123,8 @@ func single(values []string) string {
 func (a *attempt) verify(r *http.Request) *verifier.Refusal {
 	w := a.webhook
 	refusal := w.verifier.CheckRequest(&a.delivery, &a.evidence)
-	a.spent = time.Since(a.arrived)
+	a.verified = time.Since(a.arrived)
+	a.spent = a.verified
 	if refusal != nil {
 		return refusal
 	}
@@ -152,9 +156,10 @@ func (a *attempt) checkBody(ctx context.Context) *verifier.Refusal {
 			return &verifier.Refusal{Reason: verifier.BodyIncomplete, Detail: "the sender went away before the body was verified"}
 		}
 	}
-	begun := time.Now()
+	begun := time.Since(a.arrived)
 	refusal := a.webhook.verifier.CheckBody(&a.delivery, data, &a.evidence)
-	a.spent += time.Since(begun)
+	a.verified = time.Since(a.arrived)
+	a.spent += a.verified - begun
 	return refusal
 }
 
@@ -197,17 +202,26 @@ func (a *attempt) stopReading() {
 	_ = http.NewResponseController(a.answer.ResponseWriter).SetReadDeadline(a.arrived) // where there is a connection
 }
 
+// handOver tells the handlers behind what they may know of the delivery, and
+// gives them its body.
+func (a *attempt) handOver(r *http.Request) {
+	a.passed.Endpoint, a.passed.Verified = a.webhook.Name, a.reason == ""
+	caddyhttp.SetVar(r.Context(), "klink_webhook", &a.passed)
+	a.replaceBody(r)
+}
+
 // replaceBody gives the next handler the same bytes, with a known length where
 // all of them were read.
 func (a *attempt) replaceBody(r *http.Request) {
 	if a.body.buf == nil {
 		return
 	}
+	body := a.body.lend(a.replacer)
 	if a.partial { // let through in observe mode
 		r.Body = struct {
 			io.Reader
 			io.Closer
-		}{io.MultiReader(&a.body, r.Body), r.Body}
+		}{io.MultiReader(body, r.Body), r.Body}
 		return
 	}
 	length := len(a.body.buf.data)
@@ -220,7 +234,7 @@ func (a *attempt) replaceBody(r *http.Request) {
 		r.Body = http.NoBody
 		return
 	}
-	r.Body = &a.body
+	r.Body = body
 }
 
 // close ends the life of the body's buffer.

@@ -251,7 +251,7 @@ func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request, next caddyh
 	case refusal == nil && a.bounded == nil: // a streamed body may still prove too large
 		a.accepted()
 	}
-	a.replaceBody(r)
+	a.handOver(r)
 	if w.StripCredentials {
 		for _, name := range w.verifier.CredentialHeaders() {
 			r.Header.Del(name)

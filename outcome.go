@@ -44,7 +44,7 @@ func (a *attempt) accepted() {
 	}
 	w.endpoint.histograms.bodySize.Observe(float64(len(a.body.buf.data)))
 	secret := w.secretNames[a.evidence.HMAC.Secret-1]
-	first, idle := w.endpoint.accept(secret, a.event, &a.evidence.HMAC.Form, a.arrived)
+	first, idle := w.endpoint.accept(secret, a.passed.Event, &a.evidence.HMAC.Form, a.arrived)
 	if first && len(w.secretNames) > 1 {
 		w.logger.Info("first delivery signed with this secret",
 			zap.String("endpoint", w.Name), zap.String("secret", secret))
@@ -79,12 +79,12 @@ func (a *attempt) refused(refusal *verifier.Refusal, r *http.Request) bool {
 		zap.String("detail", refusal.Detail),
 		zap.String("client_ip", a.delivery.Client.String()),
 		zap.String("path", beginning(a.delivery.Path())),
-		zap.String("event", a.event),
+		zap.String("event", a.passed.Event),
 	)
 	w.endpoint.histograms.verify.Observe(a.spent.Seconds())
 	w.endpoint.refuse(Refusal{
 		Time: a.arrived, ClientIP: a.delivery.Client, Reason: refusal.Reason, Detail: refusal.Detail,
-		Size: r.ContentLength, Event: a.event, HeaderNames: headerNames(a.delivery.Header), Observed: lenient,
+		Size: r.ContentLength, Event: a.passed.Event, HeaderNames: headerNames(a.delivery.Header), Observed: lenient,
 	})
 	if refusal.Reason == verifier.SignatureMismatch {
 		w.diagnose(a, r)
@@ -122,7 +122,7 @@ func (a *attempt) refusalError(refusal *verifier.Refusal) error {
 	case status == http.StatusUnauthorized && len(a.webhook.Basic) > 0:
 		header.Set("WWW-Authenticate", `Basic realm="klink_webhook", charset="UTF-8"`)
 	}
-	a.spend(status)
+	a.spend(status, 0)
 	return caddyhttp.Error(status, refusal)
 }
 
@@ -133,7 +133,7 @@ var errBrokenOff = errors.New("the answer broke off")
 // forward calls the next handler and notes what it made of the delivery, also
 // when it panics.
 func (a *attempt) forward(r *http.Request, next caddyhttp.Handler) error {
-	a.forwarded, a.err = time.Now(), errBrokenOff
+	a.err = errBrokenOff
 	defer a.settle()
 	a.err = next.ServeHTTP(&a.answer, r)
 	return a.err
@@ -149,18 +149,19 @@ func (a *attempt) settle() {
 	if errors.Is(a.err, errBrokenOff) {
 		a.answer.status = http.StatusBadGateway
 	}
-	a.answered(a.err, time.Since(a.forwarded))
+	a.answered(a.err)
 }
 
 // answered notes what the handlers behind made of a delivery.
-func (a *attempt) answered(err error, took time.Duration) {
+func (a *attempt) answered(err error) {
+	took := time.Since(a.arrived)
 	status := a.answer.status
 	if status == 0 {
 		status = statusOfError(err)
 	}
 	a.webhook.endpoint.answer(status)
-	a.webhook.endpoint.histograms.backend.Observe(took.Seconds())
-	a.spend(a.answer.sent(status))
+	a.webhook.endpoint.histograms.backend.Observe((took - a.verified).Seconds())
+	a.spend(a.answer.sent(status), took)
 }
 
 // statusOfError returns what Caddy answers when a handler returned err and wrote
@@ -176,9 +177,10 @@ func statusOfError(err error) int {
 	return http.StatusInternalServerError
 }
 
-// spend counts what the vendor counts as an error.
-func (a *attempt) spend(status int) {
-	if a.allowed && (status != http.StatusOK || time.Since(a.arrived) > senderTimeout) {
+// spend counts what the vendor counts as an error: by the status, or by how long
+// the answer took.
+func (a *attempt) spend(status int, took time.Duration) {
+	if a.allowed && (status != http.StatusOK || took > senderTimeout) {
 		a.webhook.endpoint.budget.spend()
 	}
 }

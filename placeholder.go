@@ -29,7 +29,7 @@ func (a *attempt) field(name string) string {
 	switch name {
 	case "event":
 		a.findEvent()
-		return a.event
+		return a.passed.Event
 	case "timestamp":
 		a.findTimestamp()
 		return a.timestamp
@@ -49,8 +49,8 @@ func (a *attempt) field(name string) string {
 
 // findEvent looks into the body, while it is there.
 func (a *attempt) findEvent() {
-	if a.event == "" && a.body.buf != nil {
-		a.event = a.webhook.endpoint.eventName(a.plainField("event"))
+	if a.passed.Event == "" && a.body.buf != nil {
+		a.passed.Event = a.webhook.endpoint.eventName(a.plainField("event"))
 	}
 }
 
