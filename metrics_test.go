@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -240,9 +239,7 @@ func TestAFloodAddsNoSeries(t *testing.T) {
 // TestMetricsSurviveReloads loads configurations as Caddy does: the new one runs
 // before the old one is cleaned up.
 func TestMetricsSurviveReloads(t *testing.T) {
-	dir := shortTempDir(t)
-	s := &server{socket: filepath.Join(dir, "caddy.sock"), logFile: filepath.Join(dir, "log.json")}
-	s.client = &http.Client{Transport: s.transport(), Timeout: patience}
+	s, _ := reloadable(t)
 	load := func(names ...string) {
 		t.Helper()
 		text := `{
