@@ -284,7 +284,7 @@ func TestFailedReloadKeepsTheEndpoint(t *testing.T) {
 // Where one handler of a config fails, the others give back what they took.
 func TestFailedConfigReleasesItsEndpoints(t *testing.T) {
 	t.Parallel()
-	_, err := provision([]byte(`{
+	_, _, err := provision([]byte(`{
 		"admin": {"disabled": true},
 		"apps": {"http": {"servers": {"srv": {"listen": ["127.0.0.1:0"], "routes": [
 			{"handle": [{"handler": "klink_webhook", "name": "failed-config-1", "hmac": {"secrets": ["s"]}}]},

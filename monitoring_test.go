@@ -106,7 +106,7 @@ func trouble(t *testing.T, s *server) {
 func TestPrometheusSeesTheGateway(t *testing.T) {
 	t.Parallel()
 	d := readDashboard(t)
-	good, bad := freshName("monitored-good"), freshName("monitored-bad")
+	const good, bad = "monitored-good", "monitored-bad"
 	s, address := monitored(t, good, bad)
 	p := startPrometheus(t, address, rulesFile)
 	// The counters must have been seen at 0, or their increase is not.

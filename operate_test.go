@@ -311,35 +311,34 @@ func TestSecretFileIsReadAnew(t *testing.T) {
 }
 
 func TestStateOutlivesAReload(t *testing.T) {
-	config := func(name string) []byte {
-		return adapt(t, fmt.Sprintf(`{
+	t.Parallel()
+	load := func() (release func()) {
+		t.Helper()
+		_, release, err := provision(adapt(t, fmt.Sprintf(`{
 			admin off
 			auto_https off
 		}
 		http:// {
 			bind unix/%s
 			klink_webhook {
-				name %s
+				name kept
 				hmac secret
 			}
-		}`, filepath.Join(shortTempDir(t), "s"), name))
-	}
-	var c caddy.Config
-	load := func(name string) caddy.Context {
-		c = caddy.Config{}
-		if err := json.Unmarshal(config(name), &c); err != nil {
-			t.Fatal(err)
-		}
-		ctx, err := caddy.ProvisionContext(&c)
+		}`, filepath.Join(shortTempDir(t), "s"))))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ctx
+		return release
 	}
-	_ = load("kept")
+	releaseOld := load()
 	since := statusOf(t, "kept").Since
-	_ = load("kept")
+	releaseNew := load()
+	releaseOld()
 	if got := statusOf(t, "kept").Since; !got.Equal(since) {
 		t.Errorf("since %v, before the reload %v", got, since)
+	}
+	releaseNew()
+	if endpointKnown(t, "kept") {
+		t.Error("the endpoint is held although it is in no configuration")
 	}
 }

@@ -142,7 +142,7 @@ func TestReloadUnderLoad(t *testing.T) {
 func TestReloadBreaksOffWhatNobodyHasSeen(t *testing.T) {
 	b := startBackend(t, nil)
 	s, _ := reloadable(t)
-	name := freshName("broken-off-by-reload")
+	const name = "broken-off-by-reload"
 	load := func(i int) {
 		t.Helper()
 		config := adapt(t, s.expand(fmt.Sprintf(`{
