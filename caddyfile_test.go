@@ -121,6 +121,8 @@ func TestBadCaddyfiles(t *testing.T) {
 		basicEmpty    = "basic: a user or password is empty: write a placeholder such as {env.KLINK_SECRET}"
 		headerArgs    = "header takes a name and a value: header X-Webhook-Token {env.KLINK_TOKEN}"
 		headerSpace   = "begins or ends with space, which HTTP does not carry"
+		nameOther     = ": name the header that is typed in K-LINK or holds the signature, such as X-Signature"
+		usedUp        = "is used up by HTTP itself and never arrives" + nameOther
 		bracesAfter   = "takes no block: leave out the braces after it"
 	)
 	tests := []struct {
@@ -172,6 +174,8 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"hmac s {\nheader \"\"\n}", "4", `hmac: header: "" is no header name`},
 		{"hmac s {\nheader X-Signature: Authorization\n}", "4", `hmac: header: "X-Signature:" is no header name`},
 		{"hmac s {\nheader X-Signature x-signature\n}", "4", "hmac: header: x-signature is there twice"},
+		{"hmac s {\nheader X-A Host\n}", "4", "hmac: header: Host " + usedUp},
+		{"hmac s {\nheader transfer-encoding\n}", "4", "hmac: header: Transfer-Encoding " + usedUp},
 		{"hmac s {\nheader X-A\nheader X-B\n}", "5", `option "header" is there twice: ` + keepOne},
 		{"hmac s {\nheader X-A {\n}\n}", "5", "header " + bracesAfter},
 		{"hmac s {\nurl\n}", "4", "hmac: url needs a value"},
@@ -208,6 +212,10 @@ func TestBadCaddyfiles(t *testing.T) {
 		{`header X-Token v ""`, "3", "header: a value is empty: write a placeholder such as {env.KLINK_SECRET}"},
 		{`header "" v`, "3", `header: "" is no header name`},
 		{"header X-Token: v", "3", `header: "X-Token:" is no header name`},
+		{"header Host hooks.example.com", "3", "header: Host " + usedUp},
+		{"header Trailer v", "3", "header: Trailer " + usedUp},
+		{"header connection v", "3", "header: Connection is for one connection only: whatever stands in front replaces it" + nameOther},
+		{"header Content-Length 2", "3", "header: Content-Length says what the request is or which way it came, and nobody keeps it secret" + nameOther},
 		{`header X-Token v " w"`, "3", "header X-Token: value 2 " + headerSpace},
 		{`header X-Token "v "`, "3", "header X-Token: value 1 " + headerSpace},
 		{"header X-Token v\nheader X-Other v\nheader x-token w", "5", "header: x-token is there twice: put its values on one line"},

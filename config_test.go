@@ -78,6 +78,7 @@ func TestBadConfigs(t *testing.T) {
 		addresses      = "is neither klink, any, private_ranges, an IP address nor a CIDR prefix such as 192.0.2.0/24"
 		publicURL      = "public_url: write scheme://host or scheme://host:port with http or https, without a path, such as https://hooks.example.com"
 		maxBody        = "max_body: the size must be above 0 and at most 512MiB"
+		usedUp         = "is used up by HTTP itself and never arrives: name the header that is typed in K-LINK or holds the signature, such as X-Signature"
 		name           = "name: write 1 to 64 letters, digits, dots, dashes or underscores"
 		limit          = "error_budget: limit must be a number between 1 and 10000"
 		window         = "error_budget: window must be a duration above 0, such as 1h"
@@ -111,6 +112,7 @@ func TestBadConfigs(t *testing.T) {
 		{`{"hmac": {"secret_files": ["` + line + `"]}}`, "hmac: secret_file: " + line + " is empty"},
 		{`{"hmac": {"secret_files": ["` + long + `"]}}`, "hmac: secret_file: " + long + " is larger than 65536 bytes"},
 		{`{"hmac": {"secrets": ["s"], "headers": ["X Y"]}}`, `hmac: header: "X Y" is no header name`},
+		{`{"hmac": {"secrets": ["s"], "headers": ["host"]}}`, "hmac: header: Host " + usedUp},
 		{`{"hmac": {"secrets": ["s"], "headers": ["X-A", "X-a"]}}`, "hmac: header: X-a is there twice"},
 		{`{"hmac": {"secrets": ["s"], "url": "/hook"}}`, `hmac: url: unknown URL form "/hook": write auto, full, full_query, path, path_query, host_path, or the URL that is typed in K-LINK, beginning with https:// or http://`},
 		{`{"hmac": {"secrets": ["s"], "body": ["json"]}}`, `hmac: body: unknown body form "json": write auto, go, raw, or any of no_html_escape, raw_numbers, long_escapes`},
@@ -132,6 +134,7 @@ func TestBadConfigs(t *testing.T) {
 		{`{"headers": [{"name": "X-A", "values": ["my{secret}"]}]}`, "header X-A: value 1: " + badPlaceholder},
 		{`{"headers": [{"name": "X-A", "values": ["{env.KLINK_TEST_SPACE}"]}]}`, "header X-A: value 1 begins or ends with space, which HTTP does not carry"},
 		{`{"headers": [{"name": "X-A", "values": ["v"]}, {"name": "x-a", "values": ["w"]}]}`, "header: x-a is there twice: put its values on one line"},
+		{`{"headers": [{"name": "Transfer-Encoding", "values": ["chunked"]}]}`, "header: Transfer-Encoding " + usedUp},
 		{`{"headers": [{"name": "X A", "values": ["v"]}]}`, `header: "X A" is no header name`},
 
 		{`{` + hmac + `, "allow": [""]}`, `allow: "" ` + addresses},

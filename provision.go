@@ -112,6 +112,9 @@ func (h *HMAC) check() error {
 		if !httpguts.ValidHeaderFieldName(name) {
 			return fmt.Errorf("header: %q is no header name", name)
 		}
+		if err := verifier.CheckHeaderName(name); err != nil {
+			return fmt.Errorf("header: %w", err)
+		}
 		if slices.ContainsFunc(h.Headers[:i], func(other string) bool { return strings.EqualFold(other, name) }) {
 			return fmt.Errorf("header: %s is there twice", name)
 		}
