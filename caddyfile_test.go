@@ -332,6 +332,24 @@ func TestBadDirectives(t *testing.T) {
 	}
 }
 
+// TestNamesAreOneEach: state is kept by name, so two endpoints would share it.
+func TestNamesAreOneEach(t *testing.T) {
+	t.Parallel()
+	endpoint := func(options string) string { return "klink_webhook {\nhmac s\n" + options + "\n}\n" }
+	const remedy = ": give each a name of its own with the option name, at Caddyfile:"
+	tests := []struct{ caddyfile, want string }{
+		{"http:// {\n" + endpoint("name a") + endpoint("name a") + "}", "two endpoints have the name a" + remedy + "9"},
+		{"http://a {\n" + endpoint("name a") + "}\nhttp://b {\n" + endpoint("name a") + "}", "two endpoints have the name a" + remedy + "11"},
+		{"http:// {\n" + endpoint("name endpoint2") + endpoint("") + "}", "two endpoints have the name endpoint2" + remedy + "9"},
+		{"http:// {\n" + endpoint("") + endpoint("name endpoint1") + "}", "two endpoints have the name endpoint1" + remedy + "9"},
+		{"(both) {\n" + endpoint("name a") + "}\nhttp:// {\nimport both\nimport both\n}", "two endpoints have the name a" + remedy + "5 import chain ['Caddyfile:9 (import both)']"},
+		{"&(shared) {\n" + endpoint("") + "}\nhttp:// {\ninvoke shared\n}", "klink_webhook in a named route has no number: give it a name with the option name, at Caddyfile:5, at Caddyfile:6"},
+	}
+	for _, test := range tests {
+		checkBadCaddyfile(t, test.caddyfile, test.want)
+	}
+}
+
 func checkBadCaddyfile(t *testing.T, text, want string) {
 	t.Helper()
 	want = "parsing caddyfile tokens for 'klink_webhook': " + want

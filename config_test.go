@@ -304,6 +304,70 @@ func TestFailedConfigReleasesItsEndpoints(t *testing.T) {
 	}
 }
 
+// TestOneEndpointForAName: what the name stands for is one endpoint of a
+// configuration, be it in several places.
+func TestOneEndpointForAName(t *testing.T) {
+	t.Parallel()
+	const shared = "name: another endpoint of this configuration is called %s too: give each a name of its own"
+	for name, tt := range map[string]struct{ first, second, want string }{
+		"other secrets":       {`"name": "one-a", "hmac": {"secrets": ["s"]}`, `"name": "one-a", "hmac": {"secrets": ["t"]}`, "one-a"},
+		"other mode":          {`"name": "one-b", "hmac": {"secrets": ["s"]}`, `"name": "one-b", "hmac": {"secrets": ["s"]}, "mode": "observe"`, "one-b"},
+		"both without":        {`"hmac": {"secrets": ["s"]}`, `"hmac": {"secrets": ["s"]}`, "endpoint"},
+		"a name each":         {`"name": "one-c", "hmac": {"secrets": ["s"]}`, `"name": "one-d", "hmac": {"secrets": ["s"]}`, ""},
+		"the same altogether": {`"name": "one-e", "hmac": {"secrets": ["s"]}`, `"name": "one-e", "hmac": {"secrets": ["s"]}`, ""},
+	} {
+		_, release, err := provision(fmt.Appendf(nil, `{
+			"admin": {"disabled": true},
+			"apps": {"http": {"servers": {"srv": {"listen": ["127.0.0.1:0"], "routes": [
+				{"handle": [{"handler": "klink_webhook", %s}]},
+				{"handle": [{"handler": "klink_webhook", %s}]}
+			]}}}}
+		}`, tt.first, tt.second))
+		if err == nil {
+			release()
+		}
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.HasSuffix(err.Error(), fmt.Sprintf(shared, tt.want))) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if strings.HasPrefix(tt.want, "one-") && endpointKnown(t, tt.want) {
+			t.Errorf("%s: the endpoint is still held", name)
+		}
+	}
+}
+
+// TestDirectiveInSeveralServers: a site on two ports, and a named route in it, are
+// in both of Caddy's servers, and one endpoint each all the same.
+func TestDirectiveInSeveralServers(t *testing.T) {
+	t.Parallel()
+	config := adapt(t, `{
+		admin off
+		auto_https off
+	}
+	&(shared) {
+		klink_webhook {
+			name shared
+			hmac s
+		}
+	}
+	http://127.0.0.1:8081, http://127.0.0.1:8082 {
+		klink_webhook /hook {
+			name on-two-ports
+			hmac s
+		}
+		handle /shared {
+			invoke shared
+		}
+	}`)
+	if n := strings.Count(string(config), "klink_webhook"); n != 4 {
+		t.Fatalf("%d handlers in\n%s", n, config)
+	}
+	_, release, err := provision(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+}
+
 // The zero handler, which Caddy cleans up when its JSON cannot be read.
 func TestCleanupOfNothing(t *testing.T) {
 	t.Parallel()

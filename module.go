@@ -120,8 +120,9 @@ type Webhook struct {
 	StripCredentials bool `json:"strip_credentials,omitempty"`
 
 	// What this endpoint is called in logs, metrics and the admin API; what it has
-	// seen is kept under this name across reloads. Default: `endpoint`; a Caddyfile
-	// numbers its endpoints `endpoint1`, `endpoint2`, …
+	// seen is kept under this name across reloads. Two endpoints cannot have the
+	// same name. Default: `endpoint`; a Caddyfile numbers its endpoints `endpoint1`,
+	// `endpoint2`, …, except in a named route, where a name is required.
 	Name string `json:"name,omitempty"`
 
 	// `enforce` refuses what does not pass. `observe` logs and counts it, and lets

@@ -1,6 +1,7 @@
 package klink
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -258,13 +259,18 @@ func (w *Webhook) provisionEndpoint(ctx caddy.Context) error {
 	if err := w.checkMode(); err != nil {
 		return err
 	}
-	if w.Name == "" {
+	unnamed := w.Name == ""
+	if unnamed {
 		w.Name = defaultName
 	}
 	if !validName(w.Name) {
 		return errName
 	}
 	limit, window, err := w.ErrorBudget.values()
+	if err != nil {
+		return err
+	}
+	written, err := json.Marshal(w)
 	if err != nil {
 		return err
 	}
@@ -279,8 +285,11 @@ func (w *Webhook) provisionEndpoint(ctx caddy.Context) error {
 	w.settings = &endpointSettings{
 		observing: w.observing(), secretNames: w.secretNames, limit: limit, window: window,
 		crossed: w.budgetTeller(ctx),
+		config:  ctx.GetMetricsRegistry(), written: string(written), unnamed: unnamed,
 	}
-	w.endpoint.adopt(w.settings)
+	if err := w.endpoint.adopt(w.settings); err != nil {
+		return err
+	}
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
