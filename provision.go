@@ -128,11 +128,7 @@ func (h *HMAC) check() error {
 func (h *HMAC) names() ([]string, error) {
 	var names []string
 	for i, s := range slices.Concat(h.Secrets, h.SecretFiles) {
-		mark := byte(beforePlaceholder)
-		if i >= len(h.Secrets) {
-			mark = beforePath
-		}
-		name, _ := splitName(s, mark, len(names)+1)
+		name, _ := splitName(s, i >= len(h.Secrets), len(names)+1)
 		if slices.Contains(names, name) {
 			return nil, fmt.Errorf("two secrets have the name %s: give them names of their own", name)
 		}
@@ -231,7 +227,7 @@ func (w *Webhook) provisionSecrets(repl *caddy.Replacer) (secrets []verifier.Sec
 		return err
 	}
 	for i, s := range w.HMAC.Secrets {
-		_, s := splitName(s, beforePlaceholder, 0)
+		_, s := splitName(s, false, 0)
 		value, err := expand(repl, s)
 		if err == nil {
 			err = add(value)
@@ -241,16 +237,21 @@ func (w *Webhook) provisionSecrets(repl *caddy.Replacer) (secrets []verifier.Sec
 		}
 	}
 	for _, s := range w.HMAC.SecretFiles {
-		_, path := splitName(s, beforePath, 0)
-		value, err := readSecretFile(path)
-		if err == nil {
-			err = add(value)
-		}
-		if err != nil {
+		f := new(secretFile)
+		_, f.written = splitName(s, true, 0)
+		if f.path, err = secretPath(repl, f.written); err != nil {
 			return nil, fmt.Errorf("secret_file: %w", err)
 		}
-		index := len(secrets) - 1
-		w.secretFiles = append(w.secretFiles, &secretFile{path: path, name: w.secretNames[index], index: index, current: value})
+		f.current, err = readSecretFile(f.path)
+		if err == nil {
+			err = add(f.current)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("secret_file: %s: %w", f.written, err)
+		}
+		f.index = len(secrets) - 1
+		f.name = w.secretNames[f.index]
+		w.secretFiles = append(w.secretFiles, f)
 	}
 	return secrets, nil
 }
