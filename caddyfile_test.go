@@ -109,6 +109,7 @@ func TestBadCaddyfiles(t *testing.T) {
 		maxBody       = "max_body: the size must be above 0 and at most 512MiB"
 		size          = "is no size: write a number of bytes or a size such as 512KiB or 1MiB"
 		urlForms      = "write auto, full, full_query, path, path_query, host_path, or the URL that is typed in K-LINK, beginning with https:// or http://"
+		noHost        = "is no URL with a host: write the URL that is typed in K-LINK, such as https://hooks.example.com/klink"
 		bodyForms     = "write auto, go, raw, or any of no_html_escape, raw_numbers, long_escapes"
 		name          = "name: write 1 to 64 letters, digits, dots, dashes or underscores"
 		mode          = "mode takes one word: write enforce or observe"
@@ -183,6 +184,9 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"hmac s {\nurl \"\"\n}", "4", "hmac: url is empty: write a form, or leave the option out for auto"},
 		{"hmac s {\nurl fully\n}", "4", `hmac: url: unknown URL form "fully": ` + urlForms},
 		{"hmac s {\nurl hooks.example.com/hook\n}", "4", `hmac: url: unknown URL form "hooks.example.com/hook": ` + urlForms},
+		{"hmac s {\nurl https://\n}", "4", `hmac: url: "https://" ` + noHost},
+		{"hmac s {\nurl http:///hook\n}", "4", `hmac: url: "http:///hook" ` + noHost},
+		{"hmac s {\nurl https://:443/hook\n}", "4", `hmac: url: "https://:443/hook" ` + noHost},
 		{"hmac s {\nurl full\nurl path\n}", "5", `option "url" is there twice: ` + keepOne},
 		{"hmac s {\nurl full {\n}\n}", "5", "url " + bracesAfter},
 		{"hmac s {\nbody\n}", "4", "hmac: body needs a value"},
