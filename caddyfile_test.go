@@ -149,6 +149,7 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"allow ::/0", "3", `allow: "::/0" lets every address in: write any if that is meant`},
 		{"allow ::ffff:0.0.0.0/96", "3", `allow: "::ffff:0.0.0.0/96" lets every address in: write any if that is meant`},
 		{"allow fe80::1%eth0", "3", `allow: "fe80::1%eth0": an address with a zone cannot be matched: leave out "%eth0"`},
+		{"allow 0.0.0.0/1 128.0.0.0/1", "3", "allow: the prefixes together let every IPv4 address in: write any if that is meant"},
 		{"hmac s\nallow klink\nallow any", "5", `option "allow" is there twice: ` + keepOne},
 		{"allow klink {\n}", "4", "allow " + bracesAfter},
 
