@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	klink "github.com/klinkgate/caddy-klink"
+	"github.com/klinkgate/caddy-klink/sender"
 )
 
 // statusOf asks the admin API for one endpoint.
@@ -173,6 +175,63 @@ func TestErrorBudgetCountsWhatKLINKCounts(t *testing.T) {
 	}
 	if events := s.logs(t, "events"); len(events) == 0 || events[len(events)-1]["name"] != "klink_error_budget" {
 		t.Errorf("events %v", events)
+	}
+}
+
+// TestHandleErrorsDoesNotHideAnError: what handle_errors makes of an answer comes
+// after the gateway, which counts what it knows of. A budget that is used too
+// soon is the smaller harm.
+func TestHandleErrorsDoesNotHideAnError(t *testing.T) {
+	t.Parallel()
+	s := startCaddy(t, `
+		klink_webhook {
+			name error-hidden
+			hmac "`+testSecret+`"
+		}
+		reverse_proxy unix//nowhere.sock
+		handle_errors {
+			respond "all is well" 200
+		}`)
+	for used, r := range []*http.Request{delivery(t, "/", testBody), signed(t, "/", testBody)} {
+		if a := s.do(t, r); a.status != 200 || a.body != "all is well" {
+			t.Errorf("answered %v", a)
+		}
+		if got := statusOf(t, "error-hidden").ErrorBudget.Used; got != used+1 {
+			t.Errorf("used %d, want %d", got, used+1)
+		}
+	}
+}
+
+// TestACheckFromAnAllowedAddressCostsBudget: three errors, as docs/monitoring.md
+// says; from elsewhere none.
+func TestACheckFromAnAllowedAddressCostsBudget(t *testing.T) {
+	t.Parallel()
+	s := startCaddy(t, `
+		klink_webhook /allowed {
+			name checked
+			allow 127.0.0.1
+			hmac "`+testSecret+`"
+		}
+		klink_webhook /stranger {
+			name checked-by-a-stranger
+			hmac "`+testSecret+`"
+		}`)
+	proxy := &httputil.ReverseProxy{Transport: s.transport(), Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host = "http", r.In.Host
+		r.SetXForwarded()
+	}}
+	address := listen(t, proxy.ServeHTTP)
+	for path, endpoint := range map[string]struct {
+		name string
+		used int
+	}{"/allowed": {"checked", 3}, "/stranger": {"checked-by-a-stranger", 0}} {
+		probe := sender.Probe{URL: "http://" + address + path}
+		if err := probe.Run(t.Context(), func(sender.Step) {}); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		if got := statusOf(t, endpoint.name); got.ErrorBudget.Used != endpoint.used || len(got.Refusals) != 3 {
+			t.Errorf("%s: used %d, want %d; refusals %v", path, got.ErrorBudget.Used, endpoint.used, got.Refusals)
+		}
 	}
 }
 
