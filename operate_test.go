@@ -321,6 +321,35 @@ func TestRefusalHasAHint(t *testing.T) {
 	}
 }
 
+// TestAClientWithoutAnAddress, on a unix socket, has an empty one everywhere.
+func TestAClientWithoutAnAddress(t *testing.T) {
+	t.Parallel()
+	s := startCaddy(t, `
+		klink_webhook {
+			name no-address
+			allow any
+			hmac "`+testSecret+`"
+		}`)
+	eventually(t, func() bool { // another endpoint's diagnosis may be in the way
+		r := delivery(t, "/hook", testBody)
+		r.Header.Del("X-Forwarded-For")
+		r.Header.Set("X-Signature", strings.Repeat("0", 64))
+		if a := s.do(t, r); a.status != 401 {
+			t.Fatalf("status %d", a.status)
+		}
+		return len(s.messages(t, "diagnosis of a signature that does not match")) > 0
+	})
+	for _, line := range s.messages(t, "diagnosis of a signature that does not match") {
+		if line["client_ip"] != "" {
+			t.Errorf("client_ip %q", line["client_ip"])
+		}
+	}
+	refusal := statusOf(t, "no-address").Refusals[0]
+	if text, err := json.Marshal(refusal); err != nil || !strings.Contains(string(text), `"client_ip":"",`) {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
 func TestSecretFileIsReadAnew(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret")
