@@ -20,20 +20,26 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("klink_webhook", httpcaddyfile.After, "try_files")
 }
 
-// endpointCount is where the number of endpoints so far is kept while a
+// endpointNames is where the names of the endpoints so far are kept while a
 // Caddyfile is adapted.
-const endpointCount = "klink_webhook.endpoints"
+const endpointNames = "klink_webhook.names"
 
 func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	w := new(Webhook)
 	if err := w.UnmarshalCaddyfile(h.Dispenser); err != nil {
 		return nil, err
 	}
-	count, _ := h.State[endpointCount].(int)
-	h.State[endpointCount] = count + 1
-	if w.Name == "" {
-		w.Name = defaultName + strconv.Itoa(count+1)
+	names, _ := h.State[endpointNames].([]string)
+	switch {
+	case w.Name == "" && h.IsNamedRoute(): // which has a State of its own
+		return nil, h.Err("klink_webhook in a named route has no number: give it a name with the option name")
+	case w.Name == "":
+		w.Name = defaultName + strconv.Itoa(len(names)+1)
 	}
+	if slices.Contains(names, w.Name) {
+		return nil, h.Errf("two endpoints have the name %s: give each a name of its own with the option name", w.Name)
+	}
+	h.State[endpointNames] = append(names, w.Name)
 	return w, nil
 }
 

@@ -109,6 +109,7 @@ func TestBadCaddyfiles(t *testing.T) {
 		maxBody       = "max_body: the size must be above 0 and at most 512MiB"
 		size          = "is no size: write a number of bytes or a size such as 512KiB or 1MiB"
 		urlForms      = "write auto, full, full_query, path, path_query, host_path, or the URL that is typed in K-LINK, beginning with https:// or http://"
+		noHost        = "is no URL with a host: write the URL that is typed in K-LINK, such as https://hooks.example.com/klink"
 		bodyForms     = "write auto, go, raw, or any of no_html_escape, raw_numbers, long_escapes"
 		name          = "name: write 1 to 64 letters, digits, dots, dashes or underscores"
 		mode          = "mode takes one word: write enforce or observe"
@@ -121,6 +122,8 @@ func TestBadCaddyfiles(t *testing.T) {
 		basicEmpty    = "basic: a user or password is empty: write a placeholder such as {env.KLINK_SECRET}"
 		headerArgs    = "header takes a name and a value: header X-Webhook-Token {env.KLINK_TOKEN}"
 		headerSpace   = "begins or ends with space, which HTTP does not carry"
+		nameOther     = ": name the header that is typed in K-LINK or holds the signature, such as X-Signature"
+		usedUp        = "is used up by HTTP itself and never arrives" + nameOther
 		bracesAfter   = "takes no block: leave out the braces after it"
 	)
 	tests := []struct {
@@ -146,6 +149,7 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"allow ::/0", "3", `allow: "::/0" lets every address in: write any if that is meant`},
 		{"allow ::ffff:0.0.0.0/96", "3", `allow: "::ffff:0.0.0.0/96" lets every address in: write any if that is meant`},
 		{"allow fe80::1%eth0", "3", `allow: "fe80::1%eth0": an address with a zone cannot be matched: leave out "%eth0"`},
+		{"allow 0.0.0.0/1 128.0.0.0/1", "3", "allow: the prefixes together let every IPv4 address in: write any if that is meant"},
 		{"hmac s\nallow klink\nallow any", "5", `option "allow" is there twice: ` + keepOne},
 		{"allow klink {\n}", "4", "allow " + bracesAfter},
 
@@ -172,6 +176,8 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"hmac s {\nheader \"\"\n}", "4", `hmac: header: "" is no header name`},
 		{"hmac s {\nheader X-Signature: Authorization\n}", "4", `hmac: header: "X-Signature:" is no header name`},
 		{"hmac s {\nheader X-Signature x-signature\n}", "4", "hmac: header: x-signature is there twice"},
+		{"hmac s {\nheader X-A Host\n}", "4", "hmac: header: Host " + usedUp},
+		{"hmac s {\nheader transfer-encoding\n}", "4", "hmac: header: Transfer-Encoding " + usedUp},
 		{"hmac s {\nheader X-A\nheader X-B\n}", "5", `option "header" is there twice: ` + keepOne},
 		{"hmac s {\nheader X-A {\n}\n}", "5", "header " + bracesAfter},
 		{"hmac s {\nurl\n}", "4", "hmac: url needs a value"},
@@ -179,6 +185,9 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"hmac s {\nurl \"\"\n}", "4", "hmac: url is empty: write a form, or leave the option out for auto"},
 		{"hmac s {\nurl fully\n}", "4", `hmac: url: unknown URL form "fully": ` + urlForms},
 		{"hmac s {\nurl hooks.example.com/hook\n}", "4", `hmac: url: unknown URL form "hooks.example.com/hook": ` + urlForms},
+		{"hmac s {\nurl https://\n}", "4", `hmac: url: "https://" ` + noHost},
+		{"hmac s {\nurl http:///hook\n}", "4", `hmac: url: "http:///hook" ` + noHost},
+		{"hmac s {\nurl https://:443/hook\n}", "4", `hmac: url: "https://:443/hook" ` + noHost},
 		{"hmac s {\nurl full\nurl path\n}", "5", `option "url" is there twice: ` + keepOne},
 		{"hmac s {\nurl full {\n}\n}", "5", "url " + bracesAfter},
 		{"hmac s {\nbody\n}", "4", "hmac: body needs a value"},
@@ -208,6 +217,10 @@ func TestBadCaddyfiles(t *testing.T) {
 		{`header X-Token v ""`, "3", "header: a value is empty: write a placeholder such as {env.KLINK_SECRET}"},
 		{`header "" v`, "3", `header: "" is no header name`},
 		{"header X-Token: v", "3", `header: "X-Token:" is no header name`},
+		{"header Host hooks.example.com", "3", "header: Host " + usedUp},
+		{"header Trailer v", "3", "header: Trailer " + usedUp},
+		{"header connection v", "3", "header: Connection is for one connection only: whatever stands in front replaces it" + nameOther},
+		{"header Content-Length 2", "3", "header: Content-Length says what the request is or which way it came, and nobody keeps it secret" + nameOther},
 		{`header X-Token v " w"`, "3", "header X-Token: value 2 " + headerSpace},
 		{`header X-Token "v "`, "3", "header X-Token: value 1 " + headerSpace},
 		{"header X-Token v\nheader X-Other v\nheader x-token w", "5", "header: x-token is there twice: put its values on one line"},
@@ -321,6 +334,24 @@ func TestBadDirectives(t *testing.T) {
 			t.Parallel()
 			checkBadCaddyfile(t, "http:// {\n"+test.directive+"\n}", test.want)
 		})
+	}
+}
+
+// TestNamesAreOneEach: state is kept by name, so two endpoints would share it.
+func TestNamesAreOneEach(t *testing.T) {
+	t.Parallel()
+	endpoint := func(options string) string { return "klink_webhook {\nhmac s\n" + options + "\n}\n" }
+	const remedy = ": give each a name of its own with the option name, at Caddyfile:"
+	tests := []struct{ caddyfile, want string }{
+		{"http:// {\n" + endpoint("name a") + endpoint("name a") + "}", "two endpoints have the name a" + remedy + "9"},
+		{"http://a {\n" + endpoint("name a") + "}\nhttp://b {\n" + endpoint("name a") + "}", "two endpoints have the name a" + remedy + "11"},
+		{"http:// {\n" + endpoint("name endpoint2") + endpoint("") + "}", "two endpoints have the name endpoint2" + remedy + "9"},
+		{"http:// {\n" + endpoint("") + endpoint("name endpoint1") + "}", "two endpoints have the name endpoint1" + remedy + "9"},
+		{"(both) {\n" + endpoint("name a") + "}\nhttp:// {\nimport both\nimport both\n}", "two endpoints have the name a" + remedy + "5 import chain ['Caddyfile:9 (import both)']"},
+		{"&(shared) {\n" + endpoint("") + "}\nhttp:// {\ninvoke shared\n}", "klink_webhook in a named route has no number: give it a name with the option name, at Caddyfile:5, at Caddyfile:6"},
+	}
+	for _, test := range tests {
+		checkBadCaddyfile(t, test.caddyfile, test.want)
 	}
 }
 

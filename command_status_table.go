@@ -1,6 +1,7 @@
 package klink
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -64,7 +65,8 @@ func (r *Refusal) print(w io.Writer, now time.Time) {
 	if r.Observed {
 		verb = "would have been refused"
 	}
-	line := fmt.Sprintf("last %s %s ago, from %s: %s", verb, ago(now.Sub(r.Time)), r.ClientIP, r.Reason)
+	from := cmp.Or(addressText(r.ClientIP), "a client without an address")
+	line := fmt.Sprintf("last %s %s ago, from %s: %s", verb, ago(now.Sub(r.Time)), from, r.Reason)
 	if r.Detail != "" {
 		line += ": " + r.Detail
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -61,7 +62,10 @@ func TestBadConfigs(t *testing.T) {
 	}
 	empty, line, long := write("empty", ""), write("line", "\r\n"), write("long", strings.Repeat("a", 64<<10+1))
 	good := write("good", "a secret\n")
-	missing := filepath.Join(dir, "missing")
+	missing, fifo := filepath.Join(dir, "missing"), filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("KLINK_TEST_EMPTY", "")
 	t.Setenv("KLINK_TEST_SPACE", " value")
 	t.Setenv("KLINK_TEST_COLON", "a:b")
@@ -74,14 +78,18 @@ func TestBadConfigs(t *testing.T) {
 		unset        = " is unset or empty: set it before Caddy starts"
 		emptyValue   = "it is empty: write a placeholder such as {env.KLINK_SECRET} or {file./run/secrets/klink}"
 		// The rest of the value may be the secret, so it is not shown.
-		badPlaceholder = `it holds a placeholder that is unknown, unset or empty: write \{ for a brace that is meant`
-		addresses      = "is neither klink, any, private_ranges, an IP address nor a CIDR prefix such as 192.0.2.0/24"
-		publicURL      = "public_url: write scheme://host or scheme://host:port with http or https, without a path, such as https://hooks.example.com"
-		maxBody        = "max_body: the size must be above 0 and at most 512MiB"
-		name           = "name: write 1 to 64 letters, digits, dots, dashes or underscores"
-		limit          = "error_budget: limit must be a number between 1 and 10000"
-		window         = "error_budget: window must be a duration above 0, such as 1h"
-		hmac           = `"hmac": {"secrets": ["s"]}`
+		badPlaceholder  = `it holds a placeholder that is unknown, unset or empty: write \{ for a brace that is meant`
+		addresses       = "is neither klink, any, private_ranges, an IP address nor a CIDR prefix such as 192.0.2.0/24"
+		publicURL       = "public_url: write scheme://host or scheme://host:port with http or https, without a path, such as https://hooks.example.com"
+		maxBody         = "max_body: the size must be above 0 and at most 512MiB"
+		readable        = ": name a file that the user that Caddy runs as can read"
+		irregular       = ": it is a directory, a pipe or a device: name a regular file"
+		pathPlaceholder = ` holds a placeholder that is unknown, unset or empty: set it before Caddy starts, and write \{ for a brace that is meant`
+		usedUp          = "is used up by HTTP itself and never arrives: name the header that is typed in K-LINK or holds the signature, such as X-Signature"
+		name            = "name: write 1 to 64 letters, digits, dots, dashes or underscores"
+		limit           = "error_budget: limit must be a number between 1 and 10000"
+		window          = "error_budget: window must be a duration above 0, such as 1h"
+		hmac            = `"hmac": {"secrets": ["s"]}`
 	)
 	tests := []struct{ config, want string }{
 		{`{}`, noCredential},
@@ -105,12 +113,21 @@ func TestBadConfigs(t *testing.T) {
 		{`{"hmac": {"secrets": ["a={env.KLINK_TEST_USER}", "a={env.KLINK_TEST_USER}"]}}`, "hmac: two secrets have the name a: give them names of their own"},
 		{`{"hmac": {"secrets": ["s", "1={env.KLINK_TEST_USER}"]}}`, "hmac: two secrets have the name 1: give them names of their own"},
 		{`{"hmac": {"secrets": ["a={env.KLINK_TEST_USER}"], "secret_files": ["a=` + good + `"]}}`, "hmac: two secrets have the name a: give them names of their own"},
-		{`{"hmac": {"secret_files": ["` + missing + `"]}}`, "hmac: secret_file: open " + missing + ": no such file or directory"},
-		{`{"hmac": {"secret_files": ["` + dir + `"]}}`, "hmac: secret_file: read " + dir + ": is a directory"},
-		{`{"hmac": {"secret_files": ["` + good + `", "b=` + empty + `"]}}`, "hmac: secret_file: " + empty + " is empty"},
-		{`{"hmac": {"secret_files": ["` + line + `"]}}`, "hmac: secret_file: " + line + " is empty"},
-		{`{"hmac": {"secret_files": ["` + long + `"]}}`, "hmac: secret_file: " + long + " is larger than 65536 bytes"},
+		{`{"hmac": {"secret_files": ["` + missing + `"]}}`, "hmac: secret_file: " + missing + ": no such file or directory" + readable},
+		{`{"hmac": {"secret_files": ["` + dir + `"]}}`, "hmac: secret_file: " + dir + irregular},
+		{`{"hmac": {"secret_files": ["` + good + `", "b=` + empty + `"]}}`, "hmac: secret_file: " + empty + ": it is empty: write the secret into it"},
+		{`{"hmac": {"secret_files": ["` + line + `"]}}`, "hmac: secret_file: " + line + ": it is empty: write the secret into it"},
+		{`{"hmac": {"secret_files": ["` + long + `"]}}`, "hmac: secret_file: " + long + ": it is larger than 65536 bytes: name a file that holds a secret and nothing else"},
+		{`{"hmac": {"secret_files": ["/dev/zero"]}}`, "hmac: secret_file: /dev/zero" + irregular},
+		{`{"hmac": {"secret_files": ["` + fifo + `"]}}`, "hmac: secret_file: " + fifo + irregular},
+		{`{"hmac": {"secret_files": ["{env.KLINK_TEST_UNSET}/klink"]}}`, "hmac: secret_file: {env.KLINK_TEST_UNSET}/klink" + pathPlaceholder},
+		{`{"hmac": {"secret_files": ["new={env.KLINK_TEST_EMPTY}"]}}`, "hmac: secret_file: {env.KLINK_TEST_EMPTY}" + pathPlaceholder},
+		{`{"hmac": {"secret_files": ["{http.request.host}/klink"]}}`, "hmac: secret_file: {http.request.host}/klink" + pathPlaceholder},
+		{`{"hmac": {"secret_files": ["{file.` + good + `}"]}}`, "hmac: secret_file: {file.…} is a file's content: write its path alone"},
+		// A secret where its path should be is not shown.
+		{`{"hmac": {"secret_files": ["{env.KLINK_TEST_USER}"]}}`, "hmac: secret_file: {env.KLINK_TEST_USER}: no such file or directory" + readable},
 		{`{"hmac": {"secrets": ["s"], "headers": ["X Y"]}}`, `hmac: header: "X Y" is no header name`},
+		{`{"hmac": {"secrets": ["s"], "headers": ["host"]}}`, "hmac: header: Host " + usedUp},
 		{`{"hmac": {"secrets": ["s"], "headers": ["X-A", "X-a"]}}`, "hmac: header: X-a is there twice"},
 		{`{"hmac": {"secrets": ["s"], "url": "/hook"}}`, `hmac: url: unknown URL form "/hook": write auto, full, full_query, path, path_query, host_path, or the URL that is typed in K-LINK, beginning with https:// or http://`},
 		{`{"hmac": {"secrets": ["s"], "body": ["json"]}}`, `hmac: body: unknown body form "json": write auto, go, raw, or any of no_html_escape, raw_numbers, long_escapes`},
@@ -132,6 +149,7 @@ func TestBadConfigs(t *testing.T) {
 		{`{"headers": [{"name": "X-A", "values": ["my{secret}"]}]}`, "header X-A: value 1: " + badPlaceholder},
 		{`{"headers": [{"name": "X-A", "values": ["{env.KLINK_TEST_SPACE}"]}]}`, "header X-A: value 1 begins or ends with space, which HTTP does not carry"},
 		{`{"headers": [{"name": "X-A", "values": ["v"]}, {"name": "x-a", "values": ["w"]}]}`, "header: x-a is there twice: put its values on one line"},
+		{`{"headers": [{"name": "Transfer-Encoding", "values": ["chunked"]}]}`, "header: Transfer-Encoding " + usedUp},
 		{`{"headers": [{"name": "X A", "values": ["v"]}]}`, `header: "X A" is no header name`},
 
 		{`{` + hmac + `, "allow": [""]}`, `allow: "" ` + addresses},
@@ -208,11 +226,15 @@ func TestGoodConfigs(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("KLINK_TEST_SECRET", "from the environment")
+	t.Setenv("KLINK_TEST_DIRECTORY", dir)
+	t.Chdir(dir)
 	const hmac = `"hmac": {"secrets": ["s"]}`
 	tests := []string{
 		`{` + hmac + `}`,
 		`{"hmac": {"secrets": ["{env.KLINK_TEST_SECRET}", "new={env.KLINK_TEST_SECRET}", "{file.` + secret + `}", "my\\{secret\\}", "a=b"]}}`,
 		`{"hmac": {"secret_files": ["` + secret + `", "new=` + secret + `"]}}`,
+		`{"hmac": {"secret_files": ["{env.KLINK_TEST_DIRECTORY}/secret", "new={env.KLINK_TEST_DIRECTORY}/secret"]}}`,
+		`{"hmac": {"secret_files": ["secret", "old=secret", "./secret"]}}`,
 		`{"hmac": {"secrets": ["new={env.KLINK_TEST_SECRET}"], "secret_files": ["` + secret + `"]}}`,
 		`{"basic": [{"user": "u", "password": "a:b c\u00e9"}, {"user": "v", "password": "{env.KLINK_TEST_SECRET}"}]}`,
 		`{"headers": [{"name": "X-A", "values": ["v w", "{env.KLINK_TEST_SECRET}"]}, {"name": "X-B", "values": ["v"]}]}`,
@@ -284,7 +306,7 @@ func TestFailedReloadKeepsTheEndpoint(t *testing.T) {
 // Where one handler of a config fails, the others give back what they took.
 func TestFailedConfigReleasesItsEndpoints(t *testing.T) {
 	t.Parallel()
-	_, err := provision([]byte(`{
+	_, _, err := provision([]byte(`{
 		"admin": {"disabled": true},
 		"apps": {"http": {"servers": {"srv": {"listen": ["127.0.0.1:0"], "routes": [
 			{"handle": [{"handler": "klink_webhook", "name": "failed-config-1", "hmac": {"secrets": ["s"]}}]},
@@ -299,6 +321,70 @@ func TestFailedConfigReleasesItsEndpoints(t *testing.T) {
 			t.Errorf("%s is still held", name)
 		}
 	}
+}
+
+// TestOneEndpointForAName: what the name stands for is one endpoint of a
+// configuration, be it in several places.
+func TestOneEndpointForAName(t *testing.T) {
+	t.Parallel()
+	const shared = "name: another endpoint of this configuration is called %s too: give each a name of its own"
+	for name, tt := range map[string]struct{ first, second, want string }{
+		"other secrets":       {`"name": "one-a", "hmac": {"secrets": ["s"]}`, `"name": "one-a", "hmac": {"secrets": ["t"]}`, "one-a"},
+		"other mode":          {`"name": "one-b", "hmac": {"secrets": ["s"]}`, `"name": "one-b", "hmac": {"secrets": ["s"]}, "mode": "observe"`, "one-b"},
+		"both without":        {`"hmac": {"secrets": ["s"]}`, `"hmac": {"secrets": ["s"]}`, "endpoint"},
+		"a name each":         {`"name": "one-c", "hmac": {"secrets": ["s"]}`, `"name": "one-d", "hmac": {"secrets": ["s"]}`, ""},
+		"the same altogether": {`"name": "one-e", "hmac": {"secrets": ["s"]}`, `"name": "one-e", "hmac": {"secrets": ["s"]}`, ""},
+	} {
+		_, release, err := provision(fmt.Appendf(nil, `{
+			"admin": {"disabled": true},
+			"apps": {"http": {"servers": {"srv": {"listen": ["127.0.0.1:0"], "routes": [
+				{"handle": [{"handler": "klink_webhook", %s}]},
+				{"handle": [{"handler": "klink_webhook", %s}]}
+			]}}}}
+		}`, tt.first, tt.second))
+		if err == nil {
+			release()
+		}
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.HasSuffix(err.Error(), fmt.Sprintf(shared, tt.want))) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if strings.HasPrefix(tt.want, "one-") && endpointKnown(t, tt.want) {
+			t.Errorf("%s: the endpoint is still held", name)
+		}
+	}
+}
+
+// TestDirectiveInSeveralServers: a site on two ports, and a named route in it, are
+// in both of Caddy's servers, and one endpoint each all the same.
+func TestDirectiveInSeveralServers(t *testing.T) {
+	t.Parallel()
+	config := adapt(t, `{
+		admin off
+		auto_https off
+	}
+	&(shared) {
+		klink_webhook {
+			name shared
+			hmac s
+		}
+	}
+	http://127.0.0.1:8081, http://127.0.0.1:8082 {
+		klink_webhook /hook {
+			name on-two-ports
+			hmac s
+		}
+		handle /shared {
+			invoke shared
+		}
+	}`)
+	if n := strings.Count(string(config), "klink_webhook"); n != 4 {
+		t.Fatalf("%d handlers in\n%s", n, config)
+	}
+	_, release, err := provision(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
 }
 
 // The zero handler, which Caddy cleans up when its JSON cannot be read.

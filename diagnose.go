@@ -3,6 +3,7 @@ package klink
 import (
 	"bytes"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -74,9 +75,18 @@ func (w *Webhook) diagnose(a *attempt, r *http.Request) {
 			zap.String("endpoint", w.Name),
 			zap.Bool("found", found),
 			zap.String("hint", hint),
-			zap.String("client_ip", client.String()),
+			zap.String("client_ip", addressText(client)),
 		)
 	})
+}
+
+// addressText is empty for a client without an IP address, such as one on a unix
+// socket: as in JSON.
+func addressText(client netip.Addr) string {
+	if !client.IsValid() {
+		return ""
+	}
+	return client.String()
 }
 
 // advice says what to write so that the finding is accepted.

@@ -1,6 +1,7 @@
 package klink
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/klinkgate/caddy-klink/verifier"
 )
@@ -120,14 +122,26 @@ type endpointSettings struct {
 	limit       int
 	window      time.Duration
 	crossed     func(budgetLevel, BudgetStatus)
+
+	config  *prometheus.Registry // every configuration has its own
+	written string               // the handler's JSON
+	unnamed bool
 }
 
-// adopt makes s the settings in force until they are dropped.
-func (e *endpoint) adopt(s *endpointSettings) {
+// adopt makes s the settings in force until they are dropped. It fails when the
+// same configuration has another endpoint of that name; a site on two ports has
+// one endpoint twice, with the same settings.
+func (e *endpoint) adopt(s *endpointSettings) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for _, other := range e.settings {
+		if other.config == s.config && s.config != nil && (other.written != s.written || s.unnamed) {
+			return fmt.Errorf("name: another endpoint of this configuration is called %s too: give each a name of its own", e.name)
+		}
+	}
 	e.settings = append(e.settings, s)
 	e.apply()
+	return nil
 }
 
 // drop forgets s. When a new configuration fails to load, this puts the one

@@ -27,7 +27,7 @@ func settings(observing bool, secretNames ...string) *endpointSettings {
 func TestEndpointTellsOfSecrets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint("test")
-		e.adopt(settings(false, []string{"new", "old"}...))
+		mustAdopt(t, e, settings(false, []string{"new", "old"}...))
 		expect := func(secret string, first bool, idle ...string) {
 			t.Helper()
 			gotFirst, gotIdle := e.accept(secret, "", &someForm, time.Now())
@@ -52,7 +52,7 @@ func TestEndpointTellsOfSecrets(t *testing.T) {
 func TestEndpointSaysNothingOfASecretThatWasNeverUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint("test")
-		e.adopt(settings(false, []string{"new", "old"}...))
+		mustAdopt(t, e, settings(false, []string{"new", "old"}...))
 		e.accept("old", "", &someForm, time.Now())
 		time.Sleep(72 * time.Hour)
 		if _, idle := e.accept("old", "", &someForm, time.Now()); len(idle) > 0 {
@@ -64,13 +64,13 @@ func TestEndpointSaysNothingOfASecretThatWasNeverUsed(t *testing.T) {
 func TestEndpointKeepsSecretsAcrossConfigurations(t *testing.T) {
 	e := newEndpoint("test")
 	before, after, failed := settings(false, "a", "b"), settings(true, "a", "c"), settings(false, "d")
-	e.adopt(before)
+	mustAdopt(t, e, before)
 	e.accept("a", "", &someForm, time.Now())
 	e.accept("b", "", &someForm, time.Now())
-	e.adopt(after)
+	mustAdopt(t, e, after)
 	e.accept("b", "", &someForm, time.Now()) // by a request that the old configuration still serves
 	e.drop(before)
-	e.adopt(failed)
+	mustAdopt(t, e, failed)
 	e.drop(failed)
 	s := e.status()
 	if s.Mode != "observe" || len(s.Secrets) != 2 || s.Secrets["a"].Matches != 1 || s.Secrets["c"].Matches != 0 {
@@ -132,5 +132,12 @@ func TestHeaderNamesAreBounded(t *testing.T) {
 		if len(name) > 64 {
 			t.Errorf("a name of %d bytes", len(name))
 		}
+	}
+}
+
+func mustAdopt(t *testing.T, e *endpoint, s *endpointSettings) {
+	t.Helper()
+	if err := e.adopt(s); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -5,11 +5,9 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -17,13 +15,6 @@ import (
 
 	"github.com/klinkgate/caddy-klink/verifier"
 )
-
-var runs atomic.Int32
-
-// freshName names an endpoint that has seen nothing, also when a test runs again:
-// what an endpoint has seen is kept by its name as long as a server is not cleaned
-// up.
-func freshName(name string) string { return fmt.Sprintf("%s-%d", name, runs.Add(1)) }
 
 // sendAs sends a delivery from an address and returns the answer's status.
 func (s *server) sendAs(t testing.TB, r *http.Request, address string) int {
@@ -34,7 +25,7 @@ func (s *server) sendAs(t testing.TB, r *http.Request, address string) int {
 
 func TestMetricsCountDeliveries(t *testing.T) {
 	t.Parallel()
-	counted, observed := freshName("counted"), freshName("counted-observed")
+	const counted, observed = "counted", "counted-observed"
 	s := startCaddy(t, `
 	metrics /metrics
 	klink_webhook /hook* {
@@ -181,7 +172,7 @@ func TestMetricsAreThoseOfTheDocumentation(t *testing.T) {
 
 func TestEventNamesAreBoundedInMetrics(t *testing.T) {
 	t.Parallel()
-	name := freshName("many-events")
+	const name = "many-events"
 	s := startCaddy(t, "metrics /metrics\n klink_webhook /hook {\n name "+name+"\n hmac \""+testSecret+"\"\n }")
 	for i := range 50 {
 		if got := s.do(t, signed(t, "/hook", fmt.Sprintf(`{"event":"made.up%d"}`, i))); got.status != http.StatusOK {
@@ -207,7 +198,7 @@ func TestEventNamesAreBoundedInMetrics(t *testing.T) {
 
 func TestAFloodAddsNoSeries(t *testing.T) {
 	t.Parallel()
-	name := freshName("flooded")
+	const name = "flooded"
 	s := startCaddy(t, "metrics /metrics\n klink_webhook /hook {\n name "+name+"\n hmac \""+testSecret+"\"\n }")
 	m, _ := s.scrape(t)
 	before := m.of(name)
@@ -240,9 +231,7 @@ func TestAFloodAddsNoSeries(t *testing.T) {
 // TestMetricsSurviveReloads loads configurations as Caddy does: the new one runs
 // before the old one is cleaned up.
 func TestMetricsSurviveReloads(t *testing.T) {
-	dir := shortTempDir(t)
-	s := &server{socket: filepath.Join(dir, "caddy.sock"), logFile: filepath.Join(dir, "log.json")}
-	s.client = &http.Client{Transport: s.transport(), Timeout: patience}
+	s, _ := reloadable(t)
 	load := func(names ...string) {
 		t.Helper()
 		text := `{

@@ -120,8 +120,9 @@ type Webhook struct {
 	StripCredentials bool `json:"strip_credentials,omitempty"`
 
 	// What this endpoint is called in logs, metrics and the admin API; what it has
-	// seen is kept under this name across reloads. Default: `endpoint`; a Caddyfile
-	// numbers its endpoints `endpoint1`, `endpoint2`, …
+	// seen is kept under this name across reloads. Two endpoints cannot have the
+	// same name. Default: `endpoint`; a Caddyfile numbers its endpoints `endpoint1`,
+	// `endpoint2`, …, except in a named route, where a name is required.
 	Name string `json:"name,omitempty"`
 
 	// `enforce` refuses what does not pass. `observe` logs and counts it, and lets
@@ -156,8 +157,11 @@ type HMAC struct {
 	// stand before a placeholder, `new={env.NEW}`; secrets without are numbered.
 	Secrets []string `json:"secrets,omitempty"`
 
-	// Files that hold one secret each. A file is read anew when it changes, without
-	// a reload; when it is empty or gone, its last secret stays in force.
+	// Files that hold one secret each, of at most 64 KiB; a name may stand before
+	// the path, `new=/run/secrets/new`. A relative path begins where Caddy was
+	// started. Placeholders such as `{env.CREDENTIALS_DIRECTORY}/klink` are replaced
+	// when the configuration loads. A file is read anew when it changes, without a
+	// reload; when it is empty or gone, its last secret stays in force.
 	SecretFiles []string `json:"secret_files,omitempty"`
 
 	// The headers that may hold the signature; the first that is there counts.

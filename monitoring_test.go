@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -106,7 +107,7 @@ func trouble(t *testing.T, s *server) {
 func TestPrometheusSeesTheGateway(t *testing.T) {
 	t.Parallel()
 	d := readDashboard(t)
-	good, bad := freshName("monitored-good"), freshName("monitored-bad")
+	const good, bad = "monitored-good", "monitored-bad"
 	s, address := monitored(t, good, bad)
 	p := startPrometheus(t, address, rulesFile)
 	// The counters must have been seen at 0, or their increase is not.
@@ -208,22 +209,38 @@ func (r *rule) firing(endpoint string) (texts []string) {
 
 // dashboard is what Prometheus is asked by the dashboard, and where it is shown.
 type dashboard struct {
-	Panels []struct {
-		ID          int
-		Type, Title string
-		GridPos     struct{ X, Y, W, H int }
-		Datasource  struct{ UID string }
-		Targets     []struct {
-			Expr, RefID string
-			Range       bool
-			Datasource  struct{ UID string }
-		}
-	}
-	Templating struct {
+	UID, Title    string
+	SchemaVersion int
+	Panels        []dashboardPanel
+	Templating    struct {
 		List []struct {
 			Name, Type string
 			Query      variableQuery
 		}
+	}
+}
+
+type dashboardPanel struct {
+	ID          int
+	Type, Title string
+	GridPos     struct{ X, Y, W, H int }
+	Datasource  struct{ Type, UID string }
+	FieldConfig struct {
+		Defaults struct {
+			Unit       string
+			Thresholds struct {
+				Mode  string
+				Steps []struct {
+					Color string
+					Value *float64
+				}
+			}
+		}
+	}
+	Targets []struct {
+		Expr, RefID    string
+		Range, Instant bool
+		Datasource     struct{ Type, UID string }
 	}
 }
 
@@ -267,10 +284,13 @@ func TestDashboardIsWhole(t *testing.T) {
 	at := make(map[[2]int]string)
 	ids := make(map[int]bool)
 	for _, p := range d.Panels {
-		if ids[p.ID] {
-			t.Errorf("%s: the id %d is there twice", p.Title, p.ID)
+		if ids[p.ID] || p.ID <= 0 {
+			t.Errorf("%s: the id %d is there twice, or none", p.Title, p.ID)
 		}
 		ids[p.ID] = true
+		if p.GridPos.W <= 0 || p.GridPos.H <= 0 || p.GridPos.X < 0 || p.GridPos.Y < 0 || p.Type == "row" && p.GridPos.W != 24 {
+			t.Errorf("%s has no place: %+v", p.Title, p.GridPos)
+		}
 		for x := range p.GridPos.W {
 			for y := range p.GridPos.H {
 				cell := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
@@ -280,22 +300,8 @@ func TestDashboardIsWhole(t *testing.T) {
 				at[cell] = p.Title
 			}
 		}
-		if p.Type == "row" {
-			continue
-		}
-		if len(p.Targets) == 0 || p.Datasource.UID != "${datasource}" {
-			t.Errorf("%s asks nothing, or another datasource than the variable's", p.Title)
-		}
-		for _, target := range p.Targets {
-			for _, name := range metricName.FindAllString(target.Expr, -1) {
-				used[histogramPart.ReplaceAllString(name, "")] = true
-			}
-			if !strings.Contains(target.Expr, `endpoint=~"$endpoint"`) || target.Datasource.UID != "${datasource}" {
-				t.Errorf("%s: a query does not ask for the endpoint and datasource that are chosen", p.Title)
-			}
-			if strings.Contains(fillIn(target.Expr), "$") {
-				t.Errorf("%s has a variable that nobody fills in: %s", p.Title, target.Expr)
-			}
+		if p.Type != "row" {
+			p.check(t, used)
 		}
 	}
 	page, err := os.ReadFile("docs/monitoring.md")
@@ -306,6 +312,64 @@ func TestDashboardIsWhole(t *testing.T) {
 		if name := string(row[1]); !used[name] {
 			t.Errorf("no panel shows %s", name)
 		}
+	}
+}
+
+// check looks at a panel that asks something, and notes which metrics.
+func (p *dashboardPanel) check(t *testing.T, used map[string]bool) {
+	t.Helper()
+	const chosen = "${datasource}"
+	if p.Datasource.UID != chosen || p.Datasource.Type != "prometheus" || len(p.Targets) == 0 {
+		t.Errorf("%s asks nothing, or another datasource than the variable's", p.Title)
+	}
+	if p.Type != "stat" && p.Type != "timeseries" || p.Title == "" {
+		t.Errorf("%q is of the type %q", p.Title, p.Type)
+	}
+	if !slices.Contains([]string{"short", "s", "reqps", "bytes", "percentunit"}, p.FieldConfig.Defaults.Unit) {
+		t.Errorf("%s: the unit %q", p.Title, p.FieldConfig.Defaults.Unit)
+	}
+	if thresholds := p.FieldConfig.Defaults.Thresholds; thresholds.Mode != "" {
+		for i, step := range thresholds.Steps { // the first is everything below
+			if (i == 0) != (step.Value == nil) || step.Color == "" || i > 1 && *step.Value <= *thresholds.Steps[i-1].Value {
+				t.Errorf("%s: the threshold %d: %+v", p.Title, i, step)
+			}
+		}
+	}
+	refs := make(map[string]bool)
+	for _, target := range p.Targets {
+		for _, name := range metricName.FindAllString(target.Expr, -1) {
+			used[histogramPart.ReplaceAllString(name, "")] = true
+		}
+		if !strings.Contains(target.Expr, `endpoint=~"$endpoint"`) || target.Datasource != p.Datasource {
+			t.Errorf("%s: a query does not ask for the endpoint and datasource that are chosen", p.Title)
+		}
+		if strings.Contains(fillIn(target.Expr), "$") {
+			t.Errorf("%s has a variable that nobody fills in: %s", p.Title, target.Expr)
+		}
+		if target.RefID == "" || refs[target.RefID] || target.Range == target.Instant || target.Range != (p.Type == "timeseries") {
+			t.Errorf("%s: the query %q is there twice, or asks for the wrong time", p.Title, target.RefID)
+		}
+		refs[target.RefID] = true
+	}
+}
+
+// TestDashboardIsOfTheClassicModel: 42 is its last schema, and 36 the first in
+// which every datasource is named as here.
+func TestDashboardIsOfTheClassicModel(t *testing.T) {
+	t.Parallel()
+	d := readDashboard(t)
+	if d.SchemaVersion < 36 || d.SchemaVersion > 42 {
+		t.Errorf("schemaVersion %d", d.SchemaVersion)
+	}
+	if len(d.UID) < 8 || len(d.UID) > 40 || d.Title == "" {
+		t.Errorf("uid %q, title %q", d.UID, d.Title)
+	}
+	types := make(map[string]string)
+	for _, v := range d.Templating.List {
+		types[v.Name] = v.Type
+	}
+	if want := map[string]string{"datasource": "datasource", "endpoint": "query"}; !maps.Equal(types, want) {
+		t.Errorf("the variables are %v, want %v", types, want)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	klink "github.com/klinkgate/caddy-klink"
+	"github.com/klinkgate/caddy-klink/sender"
 )
 
 // statusOf asks the admin API for one endpoint.
@@ -176,6 +178,63 @@ func TestErrorBudgetCountsWhatKLINKCounts(t *testing.T) {
 	}
 }
 
+// TestHandleErrorsDoesNotHideAnError: what handle_errors makes of an answer comes
+// after the gateway, which counts what it knows of. A budget that is used too
+// soon is the smaller harm.
+func TestHandleErrorsDoesNotHideAnError(t *testing.T) {
+	t.Parallel()
+	s := startCaddy(t, `
+		klink_webhook {
+			name error-hidden
+			hmac "`+testSecret+`"
+		}
+		reverse_proxy unix//nowhere.sock
+		handle_errors {
+			respond "all is well" 200
+		}`)
+	for used, r := range []*http.Request{delivery(t, "/", testBody), signed(t, "/", testBody)} {
+		if a := s.do(t, r); a.status != 200 || a.body != "all is well" {
+			t.Errorf("answered %v", a)
+		}
+		if got := statusOf(t, "error-hidden").ErrorBudget.Used; got != used+1 {
+			t.Errorf("used %d, want %d", got, used+1)
+		}
+	}
+}
+
+// TestACheckFromAnAllowedAddressCostsBudget: three errors, as docs/monitoring.md
+// says; from elsewhere none.
+func TestACheckFromAnAllowedAddressCostsBudget(t *testing.T) {
+	t.Parallel()
+	s := startCaddy(t, `
+		klink_webhook /allowed {
+			name checked
+			allow 127.0.0.1
+			hmac "`+testSecret+`"
+		}
+		klink_webhook /stranger {
+			name checked-by-a-stranger
+			hmac "`+testSecret+`"
+		}`)
+	proxy := &httputil.ReverseProxy{Transport: s.transport(), Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host = "http", r.In.Host
+		r.SetXForwarded()
+	}}
+	address := listen(t, proxy.ServeHTTP)
+	for path, endpoint := range map[string]struct {
+		name string
+		used int
+	}{"/allowed": {"checked", 3}, "/stranger": {"checked-by-a-stranger", 0}} {
+		probe := sender.Probe{URL: "http://" + address + path}
+		if err := probe.Run(t.Context(), func(sender.Step) {}); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		if got := statusOf(t, endpoint.name); got.ErrorBudget.Used != endpoint.used || len(got.Refusals) != 3 {
+			t.Errorf("%s: used %d, want %d; refusals %v", path, got.ErrorBudget.Used, endpoint.used, got.Refusals)
+		}
+	}
+}
+
 // TestABrokenOffAnswerCostsBudget: reverse_proxy panics then, to break off the
 // sender's answer too.
 func TestABrokenOffAnswerCostsBudget(t *testing.T) {
@@ -262,6 +321,35 @@ func TestRefusalHasAHint(t *testing.T) {
 	}
 }
 
+// TestAClientWithoutAnAddress, on a unix socket, has an empty one everywhere.
+func TestAClientWithoutAnAddress(t *testing.T) {
+	t.Parallel()
+	s := startCaddy(t, `
+		klink_webhook {
+			name no-address
+			allow any
+			hmac "`+testSecret+`"
+		}`)
+	eventually(t, func() bool { // another endpoint's diagnosis may be in the way
+		r := delivery(t, "/hook", testBody)
+		r.Header.Del("X-Forwarded-For")
+		r.Header.Set("X-Signature", strings.Repeat("0", 64))
+		if a := s.do(t, r); a.status != 401 {
+			t.Fatalf("status %d", a.status)
+		}
+		return len(s.messages(t, "diagnosis of a signature that does not match")) > 0
+	})
+	for _, line := range s.messages(t, "diagnosis of a signature that does not match") {
+		if line["client_ip"] != "" {
+			t.Errorf("client_ip %q", line["client_ip"])
+		}
+	}
+	refusal := statusOf(t, "no-address").Refusals[0]
+	if text, err := json.Marshal(refusal); err != nil || !strings.Contains(string(text), `"client_ip":"",`) {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
 func TestSecretFileIsReadAnew(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret")
@@ -311,35 +399,34 @@ func TestSecretFileIsReadAnew(t *testing.T) {
 }
 
 func TestStateOutlivesAReload(t *testing.T) {
-	config := func(name string) []byte {
-		return adapt(t, fmt.Sprintf(`{
+	t.Parallel()
+	load := func() (release func()) {
+		t.Helper()
+		_, release, err := provision(adapt(t, fmt.Sprintf(`{
 			admin off
 			auto_https off
 		}
 		http:// {
 			bind unix/%s
 			klink_webhook {
-				name %s
+				name kept
 				hmac secret
 			}
-		}`, filepath.Join(shortTempDir(t), "s"), name))
-	}
-	var c caddy.Config
-	load := func(name string) caddy.Context {
-		c = caddy.Config{}
-		if err := json.Unmarshal(config(name), &c); err != nil {
-			t.Fatal(err)
-		}
-		ctx, err := caddy.ProvisionContext(&c)
+		}`, filepath.Join(shortTempDir(t), "s"))))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ctx
+		return release
 	}
-	_ = load("kept")
+	releaseOld := load()
 	since := statusOf(t, "kept").Since
-	_ = load("kept")
+	releaseNew := load()
+	releaseOld()
 	if got := statusOf(t, "kept").Since; !got.Equal(since) {
 		t.Errorf("since %v, before the reload %v", got, since)
+	}
+	releaseNew()
+	if endpointKnown(t, "kept") {
+		t.Error("the endpoint is held although it is in no configuration")
 	}
 }

@@ -1,6 +1,7 @@
 package klink
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -112,6 +113,9 @@ func (h *HMAC) check() error {
 		if !httpguts.ValidHeaderFieldName(name) {
 			return fmt.Errorf("header: %q is no header name", name)
 		}
+		if err := verifier.CheckHeaderName(name); err != nil {
+			return fmt.Errorf("header: %w", err)
+		}
 		if slices.ContainsFunc(h.Headers[:i], func(other string) bool { return strings.EqualFold(other, name) }) {
 			return fmt.Errorf("header: %s is there twice", name)
 		}
@@ -124,11 +128,7 @@ func (h *HMAC) check() error {
 func (h *HMAC) names() ([]string, error) {
 	var names []string
 	for i, s := range slices.Concat(h.Secrets, h.SecretFiles) {
-		mark := byte(beforePlaceholder)
-		if i >= len(h.Secrets) {
-			mark = beforePath
-		}
-		name, _ := splitName(s, mark, len(names)+1)
+		name, _ := splitName(s, i >= len(h.Secrets), len(names)+1)
 		if slices.Contains(names, name) {
 			return nil, fmt.Errorf("two secrets have the name %s: give them names of their own", name)
 		}
@@ -227,7 +227,7 @@ func (w *Webhook) provisionSecrets(repl *caddy.Replacer) (secrets []verifier.Sec
 		return err
 	}
 	for i, s := range w.HMAC.Secrets {
-		_, s := splitName(s, beforePlaceholder, 0)
+		_, s := splitName(s, false, 0)
 		value, err := expand(repl, s)
 		if err == nil {
 			err = add(value)
@@ -237,16 +237,21 @@ func (w *Webhook) provisionSecrets(repl *caddy.Replacer) (secrets []verifier.Sec
 		}
 	}
 	for _, s := range w.HMAC.SecretFiles {
-		_, path := splitName(s, beforePath, 0)
-		value, err := readSecretFile(path)
-		if err == nil {
-			err = add(value)
-		}
-		if err != nil {
+		f := new(secretFile)
+		_, f.written = splitName(s, true, 0)
+		if f.path, err = secretPath(repl, f.written); err != nil {
 			return nil, fmt.Errorf("secret_file: %w", err)
 		}
-		index := len(secrets) - 1
-		w.secretFiles = append(w.secretFiles, &secretFile{path: path, name: w.secretNames[index], index: index, current: value})
+		f.current, err = readSecretFile(f.path)
+		if err == nil {
+			err = add(f.current)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("secret_file: %s: %w", f.written, err)
+		}
+		f.index = len(secrets) - 1
+		f.name = w.secretNames[f.index]
+		w.secretFiles = append(w.secretFiles, f)
 	}
 	return secrets, nil
 }
@@ -255,13 +260,18 @@ func (w *Webhook) provisionEndpoint(ctx caddy.Context) error {
 	if err := w.checkMode(); err != nil {
 		return err
 	}
-	if w.Name == "" {
+	unnamed := w.Name == ""
+	if unnamed {
 		w.Name = defaultName
 	}
 	if !validName(w.Name) {
 		return errName
 	}
 	limit, window, err := w.ErrorBudget.values()
+	if err != nil {
+		return err
+	}
+	written, err := json.Marshal(w)
 	if err != nil {
 		return err
 	}
@@ -276,8 +286,11 @@ func (w *Webhook) provisionEndpoint(ctx caddy.Context) error {
 	w.settings = &endpointSettings{
 		observing: w.observing(), secretNames: w.secretNames, limit: limit, window: window,
 		crossed: w.budgetTeller(ctx),
+		config:  ctx.GetMetricsRegistry(), written: string(written), unnamed: unnamed,
 	}
-	w.endpoint.adopt(w.settings)
+	if err := w.endpoint.adopt(w.settings); err != nil {
+		return err
+	}
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}

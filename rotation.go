@@ -3,12 +3,16 @@ package klink
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
 	"github.com/klinkgate/caddy-klink/verifier"
@@ -21,41 +25,72 @@ const secretFilePoll = 2 * time.Second
 const maxSecretFile = 64 << 10
 
 // named is a name before a placeholder or a path: "new={env.NEW}".
-var named = regexp.MustCompile(`^([A-Za-z0-9_-]{1,64})=([{/].*)$`)
+var named = regexp.MustCompile(`^([A-Za-z0-9_-]{1,64})=(.+)$`)
 
-// What a name may stand before: a secret that is written out could look like one.
-const (
-	beforePlaceholder = '{'
-	beforePath        = '/'
-)
-
-// splitName returns the name of a secret and what is left, which begins with
-// mark; a secret without a name has its number, counted from 1.
-func splitName(s string, mark byte, number int) (name, rest string) {
-	if m := named.FindStringSubmatch(s); m != nil && m[2][0] == mark {
+// splitName returns the name of a secret and what is left; a secret without a
+// name has its number, counted from 1. Before a secret only a placeholder can
+// have a name: one that is written out could look like a name and a secret.
+func splitName(s string, file bool, number int) (name, rest string) {
+	if m := named.FindStringSubmatch(s); m != nil && (file || m[2][0] == '{') {
 		return m[1], m[2]
 	}
 	return strconv.Itoa(number), s
 }
 
-// readSecretFile returns the file's content without a line break at its end.
+// secretPath replaces the placeholders in a path. What they stand for is shown
+// nowhere: it could be the secret, by mistake.
+func secretPath(repl *caddy.Replacer, written string) (string, error) {
+	if strings.Contains(written, "{file.") {
+		return "", errors.New("{file.…} is a file's content: write its path alone")
+	}
+	path, err := repl.ReplaceOrErr(written, true, true)
+	if err != nil {
+		return "", fmt.Errorf(`%s holds a placeholder that is unknown, unset or empty: set it before Caddy starts, and write \{ for a brace that is meant`, written)
+	}
+	return path, nil
+}
+
+// readSecretFile returns the file's content without a line break at its end. Its
+// errors do not show the path.
 func readSecretFile(path string) (string, error) {
-	content, err := os.ReadFile(path)
+	content, err := readRegular(path)
+	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
+		err = fmt.Errorf("%w: name a file that the user that Caddy runs as can read", pathErr.Err)
+	}
 	if err != nil {
 		return "", err
 	}
 	content = bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))
-	switch {
-	case len(content) == 0:
-		return "", fmt.Errorf("%s is empty", path)
-	case len(content) > maxSecretFile:
-		return "", fmt.Errorf("%s is larger than %d bytes", path, maxSecretFile)
+	if len(content) == 0 {
+		return "", errors.New("it is empty: write the secret into it")
 	}
 	return string(content), nil
 }
 
+// readRegular looks before it opens: a FIFO would keep it waiting.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is a directory, a pipe or a device: name a regular file")
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	content, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
+	if err == nil && len(content) > maxSecretFile {
+		err = fmt.Errorf("it is larger than %d bytes: name a file that holds a secret and nothing else", maxSecretFile)
+	}
+	return content, err
+}
+
 // secretFile is a secret that is read anew when its file changes.
 type secretFile struct {
+	written string // its path as it is configured
 	path    string
 	name    string
 	index   int    // among the secrets
@@ -82,7 +117,7 @@ func (w *Webhook) watch(ctx context.Context, files []*secretFile) {
 
 func (w *Webhook) reread(f *secretFile) {
 	content, err := readSecretFile(f.path)
-	fields := []zap.Field{zap.String("endpoint", w.Name), zap.String("secret", f.name), zap.String("file", f.path)}
+	fields := []zap.Field{zap.String("endpoint", w.Name), zap.String("secret", f.name), zap.String("file", f.written)}
 	if err != nil {
 		if !f.broken {
 			w.logger.Warn("secret file cannot be used; the last good secret stays in force", append(fields, zap.Error(err))...)

@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,7 +73,7 @@ func startCaddyfile(t testing.TB, caddyfile string) *server {
 	dir := shortTempDir(t)
 	s := &server{socket: filepath.Join(dir, "caddy.sock"), logFile: filepath.Join(dir, "log.json")}
 	s.client = s.newClient()
-	app, err := provision(adapt(t, s.expand(caddyfile)))
+	app, release, err := provision(adapt(t, s.expand(caddyfile)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +81,7 @@ func startCaddyfile(t testing.TB, caddyfile string) *server {
 	err = app.Start()
 	provisioning.Unlock()
 	if err != nil {
+		release()
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -86,6 +89,7 @@ func startCaddyfile(t testing.TB, caddyfile string) *server {
 		if err := app.Stop(); err != nil {
 			t.Error(err)
 		}
+		release()
 		if t.Failed() {
 			log, _ := os.ReadFile(s.logFile)
 			t.Logf("the log:\n%s", log)
@@ -132,22 +136,35 @@ func shortTempDir(t testing.TB) string {
 // config, so this is done for one server after another.
 var provisioning sync.Mutex
 
-func provision(config []byte) (caddy.App, error) {
+// provision does what Caddy does before it starts a config's apps. Release cleans
+// up the modules, which Caddy itself offers for its one running config alone: so
+// the apps have a context of their own.
+func provision(config []byte) (httpApp caddy.App, release func(), err error) {
 	var c caddy.Config
 	if err := caddy.StrictUnmarshalJSON(config, &c); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	provisioning.Lock()
 	defer provisioning.Unlock()
-	ctx, err := caddy.ProvisionContext(&c)
+	apps := c.AppsRaw
+	c.AppsRaw = nil
+	base, err := caddy.ProvisionContext(&c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	app, err := ctx.App("http")
-	if err != nil {
-		return nil, err
+	c.AppsRaw = apps
+	ctx, release := caddy.NewContext(base)
+	for _, name := range slices.Sorted(maps.Keys(apps)) {
+		app, err := ctx.App(name)
+		if err != nil {
+			release()
+			return nil, nil, err
+		}
+		if name == "http" {
+			httpApp = app.(caddy.App)
+		}
 	}
-	return app.(caddy.App), nil
+	return httpApp, release, nil
 }
 
 // adapt turns a Caddyfile into a JSON config.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // klinkAddresses is where the vendor says its deliveries come from.
@@ -34,7 +35,53 @@ func ParseAddressList(entries []string) (*AddressList, error) {
 			return nil, err
 		}
 	}
+	if list.any {
+		return list, nil
+	}
+	for _, i := range internet {
+		if list.covers(i.first, i.last) {
+			return nil, fmt.Errorf("the prefixes together let every %s address in: write any if that is meant", i.name)
+		}
+	}
 	return list, nil
+}
+
+// internet is where a public sender's address can be.
+var internet = []struct {
+	name        string
+	first, last netip.Addr
+}{
+	{"IPv4", netip.MustParseAddr("1.0.0.0"), netip.MustParseAddr("223.255.255.255")},
+	{"IPv6", netip.MustParseAddr("2000::"), netip.MustParseAddr("3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")},
+}
+
+// covers says whether every address from first to last is in a prefix.
+func (l *AddressList) covers(first, last netip.Addr) bool {
+	prefixes := slices.SortedFunc(slices.Values(l.prefixes), func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
+	missing := first
+	for _, p := range prefixes {
+		if p.Addr().BitLen() != first.BitLen() || missing.Less(p.Addr()) {
+			continue
+		}
+		if end := lastOf(p); !end.Less(missing) {
+			missing = end.Next()
+		}
+		if !missing.IsValid() || last.Less(missing) {
+			return true
+		}
+	}
+	return false
+}
+
+// lastOf returns a prefix's last address.
+func lastOf(p netip.Prefix) netip.Addr {
+	bytes := p.Addr().AsSlice()
+	for i := range bytes {
+		host := min(max((i+1)*8-p.Bits(), 0), 8) // its bits in this byte
+		bytes[i] |= byte(1<<host - 1)
+	}
+	addr, _ := netip.AddrFromSlice(bytes)
+	return addr
 }
 
 func (l *AddressList) add(entry string) error {

@@ -99,3 +99,34 @@ func TestBadAddressList(t *testing.T) {
 		t.Errorf("an empty list: error %v", err)
 	}
 }
+
+// TestEveryoneOnlyByAny: nor by prefixes that are the whole Internet together.
+func TestEveryoneOnlyByAny(t *testing.T) {
+	for _, tt := range []struct{ list, family string }{
+		{"0.0.0.0/1 128.0.0.0/1", "IPv4"},
+		{"128.0.0.0/1 0.0.0.0/1 klink", "IPv4"},
+		{"::ffff:0.0.0.0/97 128.0.0.0/1", "IPv4"},
+		{"128.0.0.0/2 192.0.0.0/3 64.0.0.0/2 32.0.0.0/3 16.0.0.0/4 8.0.0.0/5 4.0.0.0/6 2.0.0.0/7 1.0.0.0/8", "IPv4"},
+		{"0.0.0.0/2 64.0.0.0/2 64.1.0.0/16 128.0.0.0/1", "IPv4"},
+		{"::/1 8000::/1", "IPv6"},
+		{"2000::/3", "IPv6"},
+		{"2000::/4 3000::/4 192.0.2.1", "IPv6"},
+
+		{"0.0.0.0/1", ""},
+		{"0.0.0.0/1 128.0.0.0/2", ""},
+		{"0.0.0.0/1 128.0.0.0/2 192.0.0.0/4 208.0.0.0/5 216.0.0.0/6 220.0.0.0/7 222.0.0.0/8", ""}, // all but 223.0.0.0/8
+		{"2.0.0.0/7 4.0.0.0/6 8.0.0.0/5 16.0.0.0/4 32.0.0.0/3 64.0.0.0/2 128.0.0.0/1", ""},        // all but 1.0.0.0/8
+		{"0.0.0.0/1 128.0.0.0/9 128.128.0.1 128.128.0.2/31 129.0.0.0/8", ""},
+		{"2000::/4", ""},
+		{"4000::/2 8000::/1", ""},
+		{"0.0.0.0/1 8000::/1", ""},
+		{"any 0.0.0.0/1 128.0.0.0/1", ""},
+		{"private_ranges klink", ""},
+	} {
+		_, err := ParseAddressList(strings.Fields(tt.list))
+		want := "the prefixes together let every " + tt.family + " address in: write any if that is meant"
+		if tt.family == "" && err != nil || tt.family != "" && (err == nil || err.Error() != want) {
+			t.Errorf("allow %s: %v", tt.list, err)
+		}
+	}
+}

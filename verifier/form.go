@@ -3,6 +3,7 @@ package verifier
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/klinkgate/caddy-klink/normalize"
@@ -20,7 +21,7 @@ var urlForms = [...]string{"full", "full_query", "path", "path_query", "host_pat
 
 // ParseURLForm reads "auto", "full" (scheme://host/path), "full_query" (the same
 // with ?query), "path", "path_query", "host_path" (host/path), or the literal URL
-// that is typed in K-LINK, which begins with http:// or https://.
+// that is typed in K-LINK, which begins with http:// or https:// and a host.
 func ParseURLForm(s string) (URLForm, error) {
 	if s == "auto" {
 		return URLForm{}, nil
@@ -31,6 +32,9 @@ func ParseURLForm(s string) (URLForm, error) {
 		}
 	}
 	if strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") {
+		if u, err := url.Parse(s); err != nil || u.Hostname() == "" {
+			return URLForm{}, fmt.Errorf("%q is no URL with a host: write the URL that is typed in K-LINK, such as https://hooks.example.com/klink", s)
+		}
 		return URLForm{text: s}, nil
 	}
 	return URLForm{}, fmt.Errorf(

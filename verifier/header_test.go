@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"net/textproto"
 	"strings"
 	"testing"
 )
@@ -51,6 +52,9 @@ func TestBadHeaders(t *testing.T) {
 		want   string
 	}{
 		{"", []string{"v"}, "the header's name is empty"},
+		{"host", []string{"v"}, "header: Host is used up by HTTP itself and never arrives: name the header that is typed in K-LINK or holds the signature, such as X-Signature"},
+		{"TE", []string{"v"}, "header: Te is for one connection only: whatever stands in front replaces it: name the header that is typed in K-LINK or holds the signature, such as X-Signature"},
+		{"content-type", []string{"application/json"}, "header: Content-Type says what the request is or which way it came, and nobody keeps it secret: name the header that is typed in K-LINK or holds the signature, such as X-Signature"},
 		{"X-Key", nil, "header X-Key: no value: add the one that is typed in K-LINK"},
 		{"X-Key", []string{"v", ""}, "header X-Key: value 2 is empty"},
 		{"X-Key", []string{" v"}, "header X-Key: value 1 begins or ends with space, which HTTP does not carry"},
@@ -58,6 +62,27 @@ func TestBadHeaders(t *testing.T) {
 	} {
 		if _, err := NewHeader(tt.name, tt.values); err == nil || err.Error() != tt.want {
 			t.Errorf("header %s %q: %v, want %q", tt.name, tt.values, err, tt.want)
+		}
+	}
+}
+
+// TestHeadersThatHoldNoCredential: none of them does for a signature either, and
+// those that are made for credentials do.
+func TestHeadersThatHoldNoCredential(t *testing.T) {
+	for name := range notForCredentials {
+		if textproto.CanonicalMIMEHeaderKey(name) != name {
+			t.Errorf("%s is not found under that name", name)
+		}
+		if _, err := NewHeader(strings.ToLower(name), []string{"v"}); err == nil {
+			t.Errorf("header %s is taken", name)
+		}
+		if _, err := NewHMAC(HMACConfig{Secrets: []Secret{mustSecret(t, "s")}, Headers: []string{"X-Signature", name}}); err == nil {
+			t.Errorf("hmac, header %s is taken", name)
+		}
+	}
+	for _, name := range append(DefaultSignatureHeaders, "X-Webhook-Token", "Cookie") {
+		if err := CheckHeaderName(name); err != nil {
+			t.Error(err)
 		}
 	}
 }

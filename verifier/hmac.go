@@ -3,6 +3,7 @@ package verifier
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/textproto"
 	"strings"
 	"sync"
@@ -37,7 +38,8 @@ type HMACMatch struct {
 	Form   Form
 }
 
-// NewHMAC fails when there is no secret.
+// NewHMAC fails when there is no secret, and on a header that can hold no
+// signature.
 func NewHMAC(c HMACConfig) (*HMAC, error) {
 	if len(c.Secrets) == 0 {
 		return nil, errors.New(`no secret: add "secret {env.KLINK_SECRET}" to hmac`)
@@ -55,6 +57,9 @@ func NewHMAC(c HMACConfig) (*HMAC, error) {
 		names = DefaultSignatureHeaders
 	}
 	for _, name := range names {
+		if err := CheckHeaderName(name); err != nil {
+			return nil, fmt.Errorf("header: %w", err)
+		}
 		h.headers = append(h.headers, textproto.CanonicalMIMEHeaderKey(name))
 	}
 	return h, nil
