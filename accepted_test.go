@@ -13,8 +13,6 @@ import (
 
 // TestHandlersBehindKnowWhatWasAccepted looks at the variable that klink_inbox reads.
 func TestHandlersBehindKnowWhatWasAccepted(t *testing.T) {
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
-	t.Cleanup(cancel)
 	const body = `{"event":"contact.create","timestamp":"2026-01-09T03:42:38.000000Z","data":{}}`
 	for name, test := range map[string]struct {
 		mode string
@@ -26,6 +24,8 @@ func TestHandlersBehindKnowWhatWasAccepted(t *testing.T) {
 		"both of them": {mode: "observe", sign: true, want: verifier.Accepted{Endpoint: "known", Event: "contact.create", Verified: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+			t.Cleanup(cancel)
 			w := &klink.Webhook{Name: "known", Mode: test.mode, HMAC: &klink.HMAC{Secrets: []string{testSecret}}}
 			if err := w.Provision(ctx); err != nil {
 				t.Fatal(err)

@@ -65,7 +65,7 @@ func TestHandlerAllocations(t *testing.T) {
 		"auto":   {Secrets: []string{testSecret}},
 		"pinned": {Secrets: []string{"another", testSecret}, URL: "full", Body: []string{"go"}},
 	} {
-		w := &klink.Webhook{HMAC: h}
+		w := &klink.Webhook{Name: "allocations-" + name, HMAC: h}
 		if err := w.Provision(ctx); err != nil {
 			t.Fatal(err)
 		}

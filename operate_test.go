@@ -339,9 +339,9 @@ func TestAClientWithoutAnAddress(t *testing.T) {
 		}
 		return len(s.messages(t, "diagnosis of a signature that does not match")) > 0
 	})
-	for _, line := range s.messages(t, "diagnosis of a signature that does not match") {
+	for _, line := range s.logs(t, ourLogger) {
 		if line["client_ip"] != "" {
-			t.Errorf("client_ip %q", line["client_ip"])
+			t.Errorf("%s: client_ip %q", line["msg"], line["client_ip"])
 		}
 	}
 	refusal := statusOf(t, "no-address").Refusals[0]

@@ -77,7 +77,7 @@ func (a *attempt) refused(refusal *verifier.Refusal, r *http.Request) bool {
 		zap.String("endpoint", w.Name),
 		zap.String("reason", string(refusal.Reason)),
 		zap.String("detail", refusal.Detail),
-		zap.String("client_ip", a.delivery.Client.String()),
+		zap.String("client_ip", addressText(a.delivery.Client)),
 		zap.String("path", beginning(a.delivery.Path())),
 		zap.String("event", a.passed.Event),
 	)
