@@ -28,8 +28,8 @@ func provisioned() (all []alone, stop func(), err error) {
 	ctx, stop := caddy.NewContext(caddy.Context{Context: context.Background()})
 	allow := []string{"127.0.0.1"}
 	secrets := []string{secret}
-	pinned := &klink.Webhook{Allow: allow, HMAC: &klink.HMAC{Secrets: secrets, URL: "full", Body: []string{"go"}}}
-	auto := &klink.Webhook{Allow: allow, HMAC: &klink.HMAC{Secrets: secrets}}
+	pinned := &klink.Webhook{Name: "pinned", Allow: allow, HMAC: &klink.HMAC{Secrets: secrets, URL: "full", Body: []string{"go"}}}
+	auto := &klink.Webhook{Name: "auto", Allow: allow, HMAC: &klink.HMAC{Secrets: secrets}}
 	for _, w := range []*klink.Webhook{pinned, auto} {
 		if err := w.Provision(ctx); err != nil {
 			stop()
