@@ -23,7 +23,6 @@ import (
 // and placeholders look at it after the handler has returned.
 type attempt struct {
 	webhook  *Webhook
-	replacer *caddy.Replacer
 	delivery verifier.Delivery
 	evidence verifier.Evidence
 	reason   verifier.Reason
@@ -52,8 +51,8 @@ func newAttempt(w *Webhook, rw http.ResponseWriter, r *http.Request) *attempt {
 	a.allowed = w.verifier.Allow.Contains(a.delivery.Client)
 
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	a.replacer = ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	a.replacer.Map(a.placeholder)
+	a.body.replacer = ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	a.body.replacer.Map(a.placeholder)
 	if server != nil && server.Logs != nil {
 		if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 			extra.Set(zap.Object("klink_webhook", a))
@@ -180,6 +179,7 @@ func (a *attempt) readBody(r *http.Request) *verifier.Refusal {
 	if err == nil {
 		return nil
 	}
+	a.verified = time.Since(a.arrived)
 	var handlerErr caddyhttp.HandlerError
 	if errors.As(err, &handlerErr) && handlerErr.StatusCode == http.StatusRequestEntityTooLarge {
 		a.partial = true
@@ -216,12 +216,11 @@ func (a *attempt) replaceBody(r *http.Request) {
 	if a.body.buf == nil {
 		return
 	}
-	body := a.body.lend(a.replacer)
 	if a.partial { // let through in observe mode
 		r.Body = struct {
 			io.Reader
 			io.Closer
-		}{io.MultiReader(body, r.Body), r.Body}
+		}{io.MultiReader(&a.body, r.Body), r.Body}
 		return
 	}
 	length := len(a.body.buf.data)
@@ -234,7 +233,7 @@ func (a *attempt) replaceBody(r *http.Request) {
 		r.Body = http.NoBody
 		return
 	}
-	r.Body = body
+	r.Body = &a.body
 }
 
 // close ends the life of the body's buffer.

@@ -166,23 +166,9 @@ func (b *replayBody) Close() error {
 	return nil
 }
 
-// latencyKey is where reverse_proxy leaves how long the backend took to answer.
-const latencyKey = "http.reverse_proxy.upstream.latency"
-
-// lend makes b a body of the replacer's request. A placeholder that is set is found
-// at once. Looking for one that is not takes so much stack that a transport's
-// goroutine has to grow its own, for every request.
-func (b *replayBody) lend(replacer *caddy.Replacer) io.ReadCloser {
-	b.replacer = replacer
-	if _, found := replacer.Get(latencyKey); !found {
-		replacer.Set(latencyKey, nil)
-	}
-	return b
-}
-
 // lastAnswer tells the backend's answers apart by their latency.
 func (b *replayBody) lastAnswer() any {
-	latency, _ := b.replacer.Get(latencyKey)
+	latency, _ := b.replacer.Get("http.reverse_proxy.upstream.latency")
 	return latency
 }
 

@@ -192,9 +192,6 @@ func (e *endpoint) accept(secret, event string, form *verifier.Form, now time.Ti
 	use.Matches++
 	use.LastUsed = now
 	use.toldIdle = false
-	if len(e.secrets) == 1 {
-		return use.Matches == 1, nil
-	}
 	for name, other := range e.secrets {
 		if other.Matches > 0 && !other.toldIdle && now.Sub(other.LastUsed) >= idleAfter {
 			other.toldIdle = true

@@ -2,6 +2,7 @@ package klink_test
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -9,8 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/klinkgate/caddy-klink/verifier"
@@ -147,6 +148,40 @@ func TestMetricsAreWellFormed(t *testing.T) {
 // A row such as: | `caddy_klink_x_total` | counter | `endpoint`, `event` | …
 var metricRow = regexp.MustCompile("(?m)^\\| `(caddy_klink_[a-z_]+)` \\| (counter|gauge|histogram) \\| ([a-z`, ]+) \\|")
 
+// TestABodyThatTakesTimeIsNoTimeOfTheBackend: what is let through in observe mode
+// has been waited for as well.
+func TestABodyThatTakesTimeIsNoTimeOfTheBackend(t *testing.T) {
+	t.Parallel()
+	const name, pause = "slow-body", time.Second
+	s := startCaddy(t, `
+	metrics /metrics
+	klink_webhook /hook {
+		name `+name+`
+		mode observe
+		max_body 10
+		hmac "`+testSecret+`"
+	}
+	respond /hook 204`)
+	slow, body := io.Pipe()
+	go func() {
+		_, _ = io.WriteString(body, testBody[:5])
+		time.Sleep(pause)
+		_, _ = io.WriteString(body, testBody[5:])
+		_ = body.Close()
+	}()
+	r := signed(t, "/hook", testBody)
+	r.Body, r.ContentLength = slow, -1
+	if a := s.do(t, r); a.status != http.StatusOK {
+		t.Fatalf("answered %v", a)
+	}
+	m, _ := s.scrape(t)
+	m.expect(t, name, map[string]float64{`requests_total{reason="body_too_large",result="observed"}`: 1})
+	sum := find(t, m["caddy_klink_backend_duration_seconds"], name).Histogram.GetSampleSum()
+	if sum >= pause.Seconds() {
+		t.Errorf("%v s are said to be the backend's, which answers at once", sum)
+	}
+}
+
 func TestMetricsAreThoseOfTheDocumentation(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("docs/monitoring.md")
@@ -234,40 +269,13 @@ func TestMetricsSurviveReloads(t *testing.T) {
 	s, _ := reloadable(t)
 	load := func(names ...string) {
 		t.Helper()
-		text := `{
-			admin off
-			auto_https off
-			persist_config off
-			log {
-				output file {log} {
-					roll_disabled
-				}
-			}
-			servers {
-				trusted_proxies_unix
-			}
-		}
-		http:// {
-			bind unix/{socket}
-			metrics /metrics`
+		site := "metrics /metrics"
 		for _, name := range names {
-			text += fmt.Sprintf("\nklink_webhook /%s {\n name %[1]s\n hmac %q\n }", name, testSecret)
+			site += fmt.Sprintf("\nklink_webhook /%s {\n name %[1]s\n hmac %q\n }", name, testSecret)
 		}
-		provisioning.Lock()
-		defer provisioning.Unlock()
-		if err := caddy.Load(adapt(t, s.expand(text+"\n}")), true); err != nil {
-			t.Fatal(err)
-		}
+		s.load(t, site)
 		s.client.CloseIdleConnections()
 	}
-	t.Cleanup(func() {
-		provisioning.Lock()
-		defer provisioning.Unlock()
-		s.client.CloseIdleConnections()
-		if err := caddy.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
 	const accepted = `requests_total{reason="",result="accepted"}`
 
 	load("reloaded-a", "reloaded-b")

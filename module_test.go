@@ -298,13 +298,7 @@ func TestTLS(t *testing.T) {
 	b := startBackend(t, nil)
 	certificate, key := selfSigned(t)
 	s := startCaddyfile(t, fmt.Sprintf(`{
-		admin off
-		auto_https off
-		persist_config off
-		log {
-			output file {log}
-			format json
-		}
+		{common}
 		servers {
 			trusted_proxies_unix
 		}

@@ -48,15 +48,7 @@ func monitored(t *testing.T, good, bad string) (s *server, metricsAddress string
 	}
 	t.Cleanup(func() { _ = file.Close() })
 	s = startCaddyfile(t, fmt.Sprintf(`{
-		admin off
-		auto_https off
-		persist_config off
-		log {
-			output file {log} {
-				roll_disabled
-			}
-			format json
-		}
+		{common}
 		servers {
 			trusted_proxies_unix
 			protocols h1
@@ -122,8 +114,8 @@ func TestPrometheusSeesTheGateway(t *testing.T) {
 	checkRules(t, p, good, bad)
 }
 
-// checkPanels asks every query of every panel, for a while or for now as the
-// panel does.
+// checkPanels asks every query of every panel, over a range of time or at one
+// moment, as the panel does.
 func checkPanels(t *testing.T, p *prometheus, d dashboard) {
 	t.Helper()
 	for _, panel := range d.Panels {

@@ -46,15 +46,7 @@ func startEncrypted(t *testing.T, backend string) *encrypted {
 	certificate, key := selfSigned(t)
 	return &encrypted{
 		server: startCaddyfile(t, fmt.Sprintf(`{
-			admin off
-			auto_https off
-			persist_config off
-			log {
-				output file {log} {
-					roll_disabled
-				}
-				format json
-			}
+			{common}
 			servers {
 				trusted_proxies static 127.0.0.1
 			}

@@ -48,8 +48,8 @@ func brokenOff(err error) bool {
 	return (!ok || op.Op != "dial") && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// reloadable returns a server that does not run yet, and whose client outlives
-// reloads.
+// reloadable returns a server that runs from its first load to the end of the
+// test, and whose client outlives reloads.
 func reloadable(t testing.TB) (*server, *reconnecting) {
 	t.Helper()
 	dir := shortTempDir(t)
@@ -57,7 +57,36 @@ func reloadable(t testing.TB) (*server, *reconnecting) {
 	transport := &reconnecting{Transport: s.transport()}
 	s.client = s.newClient()
 	s.client.Transport = transport
+	t.Cleanup(func() {
+		provisioning.Lock()
+		defer provisioning.Unlock()
+		transport.CloseIdleConnections()
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
 	return s, transport
+}
+
+// load makes the site on the server's socket the running configuration, as a reload
+// does. It is Caddy's one, so no other test may do the same at that time.
+func (s *server) load(t testing.TB, site string) {
+	t.Helper()
+	provisioning.Lock()
+	defer provisioning.Unlock()
+	config := adapt(t, s.expand(`{
+		{common}
+		servers {
+			trusted_proxies_unix
+		}
+	}
+	http:// {
+		bind unix/{socket}
+		`+site+`
+	}`))
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestReloadUnderLoad changes secrets and options twenty times while eight
@@ -70,35 +99,13 @@ func TestReloadUnderLoad(t *testing.T) {
 	s, transport := reloadable(t)
 	load := func(i int) {
 		t.Helper()
-		config := adapt(t, s.expand(fmt.Sprintf(`{
-			admin off
-			auto_https off
-			persist_config off
-			log {
-				output file {log}
-			}
-			servers {
-				trusted_proxies_unix
-			}
+		s.load(t, fmt.Sprintf(`klink_webhook {
+			hmac "secret %d" "%s"
+			max_body %dKiB
 		}
-		http:// {
-			bind unix/{socket}
-			klink_webhook {
-				hmac "secret %d" "%s"
-				max_body %dKiB
-			}
-			reverse_proxy %s
-		}`, i, testSecret, 1024+i, address)))
-		if err := caddy.Load(config, true); err != nil {
-			t.Fatal(err)
-		}
+		reverse_proxy %s`, i, testSecret, 1024+i, address))
 	}
 	load(0)
-	t.Cleanup(func() {
-		if err := caddy.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
 
 	var stop atomic.Bool
 	var sent atomic.Int64
@@ -145,36 +152,14 @@ func TestReloadBreaksOffWhatNobodyHasSeen(t *testing.T) {
 	const name = "broken-off-by-reload"
 	load := func(i int) {
 		t.Helper()
-		config := adapt(t, s.expand(fmt.Sprintf(`{
-			admin off
-			auto_https off
-			persist_config off
-			log {
-				output file {log}
-			}
-			servers {
-				trusted_proxies_unix
-			}
+		s.load(t, fmt.Sprintf(`klink_webhook {
+			name %s
+			hmac "%s"
+			max_body %dKiB
 		}
-		http:// {
-			bind unix/{socket}
-			klink_webhook {
-				name %s
-				hmac "%s"
-				max_body %dKiB
-			}
-			reverse_proxy %s
-		}`, name, testSecret, 1024+i, b.address)))
-		if err := caddy.Load(config, true); err != nil {
-			t.Fatal(err)
-		}
+		reverse_proxy %s`, name, testSecret, 1024+i, b.address))
 	}
 	load(0)
-	t.Cleanup(func() {
-		if err := caddy.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
 	dial := func() net.Conn {
 		t.Helper()
 		conn, err := net.Dial("unix", s.socket)

@@ -65,6 +65,17 @@ func startCaddy(t testing.TB, site string) *server {
 	}`)
 }
 
+// commonOptions are what {common} stands for among a Caddyfile's global options.
+const commonOptions = `admin off
+	auto_https off
+	persist_config off
+	log {
+		output file {log} {
+			roll_disabled
+		}
+		format json
+	}`
+
 // startCaddyfile runs a whole Caddyfile until the test ends. The words {socket}
 // and {log} in it stand for paths of this server's own. Several servers can run
 // at once.
@@ -99,6 +110,7 @@ func startCaddyfile(t testing.TB, caddyfile string) *server {
 }
 
 func (s *server) expand(caddyfile string) string {
+	caddyfile = strings.ReplaceAll(caddyfile, "{common}", commonOptions)
 	return strings.NewReplacer("{socket}", s.socket, "{log}", s.logFile).Replace(caddyfile)
 }
 

@@ -308,13 +308,7 @@ func TestUntrustedProxy(t *testing.T) {
 	} {
 		address := deadAddress(t)
 		s := startCaddyfile(t, `{
-			admin off
-			auto_https off
-			persist_config off
-			log {
-				output file {log}
-				format json
-			}
+			{common}
 			servers {
 				trusted_proxies static `+tt.trusted+`
 			}

@@ -95,12 +95,10 @@ func newCredential(header string, value func(*verifier.Delivery, []byte) (string
 	if !validName(header) {
 		return Credential{}, fmt.Errorf("%q is no name of a header: use letters, digits and hyphens", header)
 	}
-	header = textproto.CanonicalMIMEHeaderKey(header)
-	switch header {
-	case "Host", "Content-Length", "Content-Type", "Transfer-Encoding", "Connection", "Trailer", "User-Agent":
-		return Credential{}, fmt.Errorf("the header %s has a meaning of its own: use another one", header)
+	if err := verifier.CheckHeaderName(header); err != nil {
+		return Credential{}, err
 	}
-	return Credential{header: header, value: value}, nil
+	return Credential{header: textproto.CanonicalMIMEHeaderKey(header), value: value}, nil
 }
 
 // validName says whether s is a token of RFC 9110.

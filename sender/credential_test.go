@@ -181,7 +181,7 @@ func TestBadCredentials(t *testing.T) {
 		{"encoding", sign(sender.Signing{Encoding: "base32"}), `unknown encoding "base32": write hex or base64`},
 		{"prefix", sign(sender.Signing{Prefix: "a\nb"}), "the signature's prefix begins with space"},
 		{"signature header", sign(sender.Signing{Header: "X Signature"}), `"X Signature" is no name of a header`},
-		{"signature header taken", sign(sender.Signing{Header: "content-type"}), "the header Content-Type has a meaning of its own"},
+		{"signature header taken", sign(sender.Signing{Header: "content-type"}), "Content-Type says what the request is"},
 		{"header without name", header("", "x"), `"" is no name of a header`},
 		{"header without value", header("X-A", ""), "the value of header X-A is empty"},
 		{"header with a line break", header("X-A", "s3cret\n"), "the value of header X-A is empty, begins or ends with space"},
