@@ -127,7 +127,14 @@ func (db *Database) sweepLoop() {
 func (db *Database) sweep() error {
 	ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
 	defer cancel()
-	return db.exec(ctx, db.engine.executor(), `DELETE FROM klink_inbox_payload WHERE NOT EXISTS (
+	executor := db.engine.executor()
+	// A job without a unique key and without a payload is one whose payload is gone though it was not delivered:
+	// see load.
+	err := db.exec(ctx, executor, "UPDATE river_job SET unique_key = NULL WHERE state = 'cancelled' AND kind = $1 AND unique_key IS NOT NULL", job{}.Kind())
+	if err != nil {
+		return err
+	}
+	return db.exec(ctx, executor, `DELETE FROM klink_inbox_payload WHERE NOT EXISTS (
 		SELECT 1 FROM river_job WHERE river_job.id = job_id AND river_job.state NOT IN ('completed', 'cancelled'))`)
 }
 

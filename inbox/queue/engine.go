@@ -52,6 +52,7 @@ type riverEngine[TTx any] struct {
 }
 
 func newEngine[TTx any](driver riverdriver.Driver[TTx], logger *slog.Logger) (*riverEngine[TTx], error) {
+	logger = warnings(logger)
 	client, err := river.NewClient(driver, &river.Config{Logger: logger})
 	if err != nil {
 		return nil, err
