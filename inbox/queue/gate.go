@@ -13,9 +13,9 @@ const (
 	// longestProbePause is how long a backend that is down goes untried, at the
 	// most.
 	longestProbePause = 30 * time.Second
-	// settleTime is more than River takes to write down that an event went back:
-	// it does so at least every 250 ms.
-	settleTime = 500 * time.Millisecond
+	// settleTime is how long River takes to write down that an event went back, at
+	// the most; it does so every 250 ms.
+	settleTime = 300 * time.Millisecond
 )
 
 // gate keeps deliveries from a backend that is down. One event, the oldest, is
@@ -27,7 +27,7 @@ type gate struct {
 	failures int           // in a row
 	closures int           // in a row, without a success between them
 	until    time.Time     // closed until then; after that one may try
-	settled  time.Time     // until then events are on their way back into the database
+	settled  time.Time     // until then events are on their way back into the database, and would be overtaken
 	probing  bool          // one is being tried
 	waiting  map[int64]int // the events that wait, and how often
 	changed  chan struct{} // closed, and replaced, when one of those that wait may go
@@ -56,53 +56,28 @@ const (
 // event is to go back into the database: after hold, or when ctx or closing has
 // ended.
 func (g *gate) enter(ctx context.Context, closing <-chan struct{}, id int64, hold time.Time) *pass {
-	// Events that have just gone back are not in their places yet, and this one may
-	// have come in between before its turn. It makes room for them.
-	if rest := g.settling(); rest > 0 {
-		sleep(ctx, closing, rest)
-		return nil
-	}
 	if p := g.tryEnter(id); p != nil {
 		return p
 	}
 	return g.queueUp(ctx, closing, id, hold)
 }
 
-func (g *gate) settling() time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return time.Until(g.settled)
-}
-
-func sleep(ctx context.Context, closing <-chan struct{}, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-closing:
-	case <-ctx.Done():
-	}
-}
-
 func (g *gate) queueUp(ctx context.Context, closing <-chan struct{}, id int64, hold time.Time) *pass {
 	g.wait(id, 1)
 	defer g.wait(id, -1)
-	deadline := time.NewTimer(time.Until(hold))
-	defer deadline.Stop()
 	for {
-		changed, pause := g.signal()
+		changed, pause := g.signal(hold)
 		if p := g.tryEnter(id); p != nil {
 			return p
+		}
+		if !time.Now().Before(hold) && g.goBack() {
+			return nil
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-changed:
 			timer.Stop()
 		case <-timer.C:
-		case <-deadline.C:
-			timer.Stop()
-			g.settle()
-			return nil
 		case <-closing:
 			timer.Stop()
 			return nil
@@ -113,11 +88,15 @@ func (g *gate) queueUp(ctx context.Context, closing <-chan struct{}, id int64, h
 	}
 }
 
-// settle notes that an event goes back.
-func (g *gate) settle() {
+// goBack notes that an event goes back, unless its turn is near.
+func (g *gate) goBack() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.closures == 0 {
+		return false
+	}
 	g.settled = time.Now().Add(settleTime)
+	return true
 }
 
 // wait notes that an event begins or ceases to wait.
@@ -131,23 +110,30 @@ func (g *gate) wait(id int64, n int) {
 }
 
 // signal returns what to wait for before the next try: a change, or that the
-// gate may be tried again.
-func (g *gate) signal() (changed <-chan struct{}, pause time.Duration) {
+// gate may be tried again, or the end of hold.
+func (g *gate) signal(hold time.Time) (changed <-chan struct{}, pause time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if rest := time.Until(g.until); rest > 0 {
-		return g.changed, rest
+	pause = longestProbePause // others are before it, and their leaving is a change
+	next := g.until
+	if g.closures == 0 {
+		next = g.settled
 	}
-	return g.changed, longestProbePause // others are before it, and their leaving is a change
+	for _, at := range []time.Time{next, hold} {
+		if rest := time.Until(at); rest > 0 {
+			pause = min(pause, rest)
+		}
+	}
+	return g.changed, pause
 }
 
 func (g *gate) tryEnter(id int64) *pass {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closures == 0 {
+	if g.closures == 0 && !time.Now().Before(g.settled) {
 		return &pass{}
 	}
-	if g.probing || time.Now().Before(g.until) || !g.oldest(id) {
+	if g.closures == 0 || g.probing || time.Now().Before(g.until) || !g.oldest(id) {
 		return nil
 	}
 	g.probing = true

@@ -89,15 +89,16 @@ func (q *Queue) Store(ctx context.Context, d *Delivery, when When) (Stored, erro
 }
 
 // Finish closes an event whose first attempt went on after it was stored, and
-// then succeeded.
+// then succeeded. If the queue has taken it meanwhile, it finds nothing to send.
 func (q *Queue) Finish(ctx context.Context, id int64) error {
-	now := q.db.timeArg(time.Now())
-	err := q.db.exec(ctx, q.db.engine.executor(),
-		"UPDATE river_job SET state = 'completed', finalized_at = $1, attempt = 1 WHERE id = $2 AND state IN ('scheduled', 'available')", now, id)
-	if err != nil {
-		return err
+	row := q.db.queryRow(ctx, `UPDATE river_job SET state = 'completed', finalized_at = $1, attempt = 1
+		WHERE id = $2 AND state IN ('scheduled', 'available') RETURNING id`, q.db.timeArg(time.Now()), id)
+	switch err := row.Scan(&id); {
+	case err == nil:
+		q.config.Counts.Delivered.Add(1)
+	case !noRows(err):
+		return unavailable(err)
 	}
-	q.config.Counts.Delivered.Add(1)
 	return q.forget(ctx, id)
 }
 

@@ -134,8 +134,12 @@ func firstAttempt(row *rivertype.JobRow, args job) time.Time {
 func (q *Queue) attempt(ctx context.Context, j *river.Job[job], p *pass) (*Delivery, Result, error) {
 	defer q.gate.abandon(p) // without effect once it has left; Deliver may panic
 	d, err := q.load(ctx, j)
-	if err != nil || d == nil {
+	if err != nil {
 		return nil, Result{}, err
+	}
+	if d == nil { // a first attempt, or a gateway that died, has delivered it
+		q.config.Counts.Delivered.Add(1)
+		return nil, Result{}, nil
 	}
 	deliverCtx, cancel := context.WithTimeout(ctx, q.config.Timeout)
 	defer cancel()
