@@ -210,20 +210,20 @@ func (db *Database) insertUnique(ctx context.Context, tx riverdriver.ExecutorTx,
 		return err
 	}
 	fresh := make([]*insertion, 0, len(all))
+	var tried []attempt
 	for _, in := range all {
-		if !in.stored.Duplicate {
-			fresh = append(fresh, in)
+		if in.stored.Duplicate {
+			continue
+		}
+		fresh = append(fresh, in)
+		if in.when.Tried || in.when.Dead {
+			tried = append(tried, newAttempt(in.stored.ID, in.when))
 		}
 	}
 	if err := db.insertPayloads(ctx, tx, fresh); err != nil {
 		return err
 	}
-	for _, in := range fresh {
-		if err := db.noteAttempt(ctx, tx, in.stored.ID, in.when); err != nil {
-			return err
-		}
-	}
-	return nil
+	return db.noteAttempts(ctx, tx, tried)
 }
 
 // insertJobs inserts the jobs. It returns those that were held up by an event
@@ -278,25 +278,30 @@ func forgotten(row *rivertype.JobRow, dedupe time.Duration) bool {
 	return row.FinalizedAt != nil && time.Since(*row.FinalizedAt) > dedupe
 }
 
-// noteAttempt notes the attempt that was made before an event was stored, and
-// closes the job of an event that is dead already.
-func (db *Database) noteAttempt(ctx context.Context, on riverdriver.Executor, id int64, when When) error {
-	if !when.Tried && !when.Dead {
+// attempt is one that was made before an event was stored.
+type attempt struct {
+	ID      int64                   `json:"id"`
+	Failure *rivertype.AttemptError `json:"failure"` // nil while it is under way
+	Dead    bool                    `json:"dead"`
+}
+
+func newAttempt(id int64, when When) attempt {
+	a := attempt{ID: id, Dead: when.Dead}
+	if when.Detail != "" {
+		a.Failure = &rivertype.AttemptError{At: time.Now(), Attempt: 1, Error: storable(when.Detail)}
+	}
+	return a
+}
+
+// noteAttempts notes first attempts, and closes the jobs of events that are dead
+// already.
+func (db *Database) noteAttempts(ctx context.Context, on riverdriver.Executor, attempts []attempt) error {
+	if len(attempts) == 0 {
 		return nil
 	}
-	update := &riverdriver.JobUpdateFullParams{ID: id, AttemptDoUpdate: true, Attempt: 1}
-	if when.Detail != "" {
-		failure, err := json.Marshal(rivertype.AttemptError{At: time.Now(), Attempt: 1, Error: when.Detail})
-		if err != nil {
-			return err
-		}
-		update.ErrorsDoUpdate, update.Errors = true, [][]byte{failure}
+	encoded, err := json.Marshal(attempts)
+	if err != nil {
+		return err
 	}
-	if when.Dead {
-		now := time.Now()
-		update.StateDoUpdate, update.State = true, rivertype.JobStateDiscarded
-		update.FinalizedAtDoUpdate, update.FinalizedAt = true, &now
-	}
-	_, err := on.JobUpdateFull(ctx, update)
-	return err
+	return db.exec(ctx, on, noteStatements[db.sqlite], string(encoded), db.timeArg(time.Now()))
 }

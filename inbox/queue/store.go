@@ -124,7 +124,7 @@ func (q *Queue) Release(ctx context.Context, id int64, when When) error {
 		when.Detail = "the first attempt failed"
 	}
 	executor := q.db.engine.executor()
-	if err := q.db.noteAttempt(ctx, executor, id, when); err != nil {
+	if err := q.db.noteAttempts(ctx, executor, []attempt{newAttempt(id, when)}); err != nil {
 		return unavailable(err)
 	}
 	if when.Dead {
