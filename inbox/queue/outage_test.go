@@ -41,6 +41,7 @@ func TestAfterAnOutageTheOldestGoFirst(t *testing.T) {
 }
 
 func TestEventsThatGoBackKeepTheirPlaces(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name        string
 		concurrency int
@@ -114,6 +115,7 @@ func TestABackendThatIsDownIsTriedWithOneEvent(t *testing.T) {
 }
 
 func TestOnePoisonEventHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		result Result

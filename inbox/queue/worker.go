@@ -139,18 +139,17 @@ func (q *Queue) attemptInTurn(ctx context.Context, j *river.Job[job], hold time.
 // database: after hold, or a little later when the backend is up, since then its
 // turn is near.
 func (q *Queue) takeSlot(ctx context.Context, hold time.Time) bool {
-	late := hold.Add(q.pace.margin / 3)
-	for {
+	for late := false; ; {
 		timer := time.NewTimer(time.Until(hold))
 		select {
 		case q.slots <- struct{}{}:
 			timer.Stop()
 			return true
 		case <-timer.C:
-			if hold == late || q.gate.goBack() {
+			if late || q.gate.goBack() {
 				return false
 			}
-			hold = late
+			hold, late = hold.Add(q.pace.margin/3), true
 		case <-q.closing:
 			timer.Stop()
 			return false
