@@ -188,3 +188,7 @@ func (q *Queue) Close() error {
 // Report tells the queue how an attempt went that was made beside it, so that
 // it knows whether the backend is there.
 func (q *Queue) Report(o Outcome) { q.gate.report(o, time.Now()) }
+
+// SharedWithOthers says whether other processes may have the queue's database
+// too.
+func (q *Queue) SharedWithOthers() bool { return !q.db.sqlite }
