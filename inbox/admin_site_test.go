@@ -86,6 +86,7 @@ const siteCaddyfile = `{
 }
 http:// {
 	bind unix/{dir}/s
+	metrics /metrics
 	klink_webhook /hook* {
 		name {name}
 		allow any

@@ -14,6 +14,9 @@ const (
 	subsystem = "inbox"
 )
 
+// labels are those of every metric.
+var labels = []string{"inbox"}
+
 // tally is what an inbox counts besides what its queue does.
 type tally struct {
 	rescued      prometheus.Counter
@@ -22,26 +25,24 @@ type tally struct {
 }
 
 func newTally(name string) tally {
-	labels := prometheus.Labels{"inbox": name}
+	counter := func(metric, help string) prometheus.Counter {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: metric, Help: help,
+		}, labels).WithLabelValues(name)
+	}
 	return tally{
-		rescued: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "rescued_total", ConstLabels: labels,
-			Help: "Events stored because the backend did not take them in time.",
-		}),
-		deduplicated: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "deduplicated_total", ConstLabels: labels,
-			Help: "Deliveries of an event that was under way, delivered or stored already.",
-		}),
-		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "commit_duration_seconds", ConstLabels: labels,
+		rescued:      counter("rescued_total", "Events stored because the backend did not take them in time."),
+		deduplicated: counter("deduplicated_total", "Deliveries of an event that was under way, delivered or stored already."),
+		commit: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "commit_duration_seconds",
 			Help:    "How long an event took to be on disk.",
 			Buckets: []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5},
-		}),
+		}, labels).WithLabelValues(name).(prometheus.Histogram),
 	}
 }
 
 func desc(name, help string) *prometheus.Desc {
-	return prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, name), help, []string{"inbox"}, nil)
+	return prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, name), help, labels, nil)
 }
 
 var (
@@ -51,6 +52,8 @@ var (
 	depthDesc     = desc("depth", "Stored events that are to be delivered.")
 	deadNowDesc   = desc("dead", "Stored events that were given up and wait for an operator.")
 	bytesDesc     = desc("bytes", "What stored events take, dead ones included.")
+	maxDesc       = desc("max_stored", "How many stored events there may be, dead ones included.")
+	maxBytesDesc  = desc("max_stored_bytes", "What stored events may take.")
 	oldestDesc    = desc("oldest_seconds", "Age of the oldest stored event that is to be delivered; 0 when there is none.")
 	reachableDesc = desc("backend_up", "1 when the backend is taken to be up, 0 when it is tried with one event only.")
 )
@@ -72,9 +75,17 @@ func registerMetrics(registry *prometheus.Registry) error {
 	return err
 }
 
-// Describe implements prometheus.Collector. The collector is unchecked: what it
-// shows comes and goes with the inboxes, and their counters have names in them.
-func (collector) Describe(ch chan<- *prometheus.Desc) { ch <- depthDesc }
+// Describe implements prometheus.Collector. All that is collected must be here,
+// or nothing is served at all.
+func (collector) Describe(ch chan<- *prometheus.Desc) {
+	t := newTally("")
+	for _, d := range []*prometheus.Desc{
+		t.rescued.Desc(), t.deduplicated.Desc(), t.commit.Desc(),
+		storedDesc, deliveredDesc, deadDesc, depthDesc, deadNowDesc, bytesDesc, maxDesc, maxBytesDesc, oldestDesc, reachableDesc,
+	} {
+		ch <- d
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (collector) Collect(ch chan<- prometheus.Metric) {
@@ -102,6 +113,8 @@ func (s *state) collect(ch chan<- prometheus.Metric) {
 	metric(depthDesc, prometheus.GaugeValue, float64(backlog.Waiting))
 	metric(deadNowDesc, prometheus.GaugeValue, float64(backlog.Dead))
 	metric(bytesDesc, prometheus.GaugeValue, float64(backlog.Bytes))
+	metric(maxDesc, prometheus.GaugeValue, float64(in.MaxStored))
+	metric(maxBytesDesc, prometheus.GaugeValue, float64(in.MaxStoredBytes))
 	metric(oldestDesc, prometheus.GaugeValue, age(backlog))
 	metric(reachableDesc, prometheus.GaugeValue, up(in.queue.Reachable()))
 }
