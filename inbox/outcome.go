@@ -58,13 +58,14 @@ func resultOf(w *answer, err error) queue.Result {
 	if err == nil {
 		return resultOfStatus(max(w.status, http.StatusOK), "")
 	}
-	if unreachable(err) {
-		return queue.Result{Outcome: queue.Unreachable, Detail: err.Error()}
-	}
+	result := queue.Result{Outcome: queue.Failed, Detail: err.Error()}
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && handlerErr.StatusCode != 0 {
-		return resultOfStatus(handlerErr.StatusCode, detailOf(handlerErr.Err))
+		result = resultOfStatus(handlerErr.StatusCode, detailOf(handlerErr.Err))
 	}
-	return queue.Result{Outcome: queue.Failed, Detail: err.Error()}
+	if unreachable(err) {
+		result.Outcome = queue.Unreachable
+	}
+	return result
 }
 
 func detailOf(err error) string {
