@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 
 	"github.com/klinkgate/caddy-klink/inbox/queue"
 )
@@ -200,18 +198,10 @@ func (s *state) counters() counters {
 	return counters{
 		Stored:       s.counts.Stored.Load(),
 		Delivered:    s.counts.Delivered.Load(),
-		Rescued:      valueOf(s.tally.rescued),
-		Deduplicated: valueOf(s.tally.deduplicated),
+		Rescued:      s.tally.rescued.Load(),
+		Deduplicated: s.tally.deduplicated.Load(),
 		Dead:         s.counts.Dead.Load(),
 	}
-}
-
-func valueOf(c prometheus.Counter) int64 {
-	var m dto.Metric
-	if err := c.Write(&m); err != nil {
-		return 0
-	}
-	return int64(m.GetCounter().GetValue())
 }
 
 // Interface guards

@@ -5,17 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
+	"os"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
 // adminAnswer is what the admin endpoint says.
@@ -124,119 +126,120 @@ func (p page) names() (names []string) {
 	return names
 }
 
-// eventsOf lists events of an inbox.
-func eventsOf(t testing.TB, name, filter string) page {
+// rejecting is a gateway of which the backend has rejected events, of these names
+// in this order; their ids in the backend's terms are 0, 1, 2, …
+func rejecting(t testing.TB, events ...string) (*gateway, *backend) {
 	t.Helper()
-	return get[page](t, "/klink/inbox/"+name+"/events?"+filter)
-}
-
-// fickle is a backend of which the answer can be changed.
-type fickle struct {
-	address string
-	status  atomic.Int32
-	got     atomic.Int32
-}
-
-func startFickle(t testing.TB, status int) *fickle {
-	t.Helper()
-	f := new(fickle)
-	f.status.Store(int32(status))
-	server := httptest.NewServer(f)
-	t.Cleanup(server.Close)
-	f.address = server.Listener.Addr().String()
-	return f
-}
-
-func (f *fickle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	io.Copy(io.Discard, r.Body)
-	f.got.Add(1)
-	w.WriteHeader(int(f.status.Load()))
-}
-
-func event(name string, n int) string {
-	return fmt.Sprintf(`{"event":%q,"data":{"n":%d,"phone":"+62 812"}}`, name, n)
-}
-
-// rejecting is a site of which the backend has rejected events, of these names in
-// this order.
-func rejecting(t testing.TB, name string, events ...string) (*adminSite, *fickle) {
-	t.Helper()
-	backend := startFickle(t, http.StatusUnprocessableEntity)
-	s := startSite(t, `klink_inbox {
-		name `+name+`
-		database sqlite://{dir}/inbox.db
-		deliver {
-			reverse_proxy `+backend.address+`
-		}
-	}`)
-	for i, eventName := range events {
-		if status := s.deliver(t, event(eventName, i)); status != http.StatusOK {
-			t.Fatalf("a rejected event is answered %d", status)
-		}
+	b := newBackend(t)
+	b.status(http.StatusUnprocessableEntity)
+	g := start(t, b, "")
+	for i, name := range events {
+		g.mustTake(t, event(name, strconv.Itoa(i)))
 	}
-	return s, backend
+	return g, b
+}
+
+func (g *gateway) mustTake(t testing.TB, body string) {
+	t.Helper()
+	if status := g.deliver(body); status != http.StatusOK {
+		t.Fatalf("K-LINK is answered %d", status)
+	}
+}
+
+// path is where the admin endpoint has the gateway's inbox.
+func (g *gateway) path() string { return "/klink/inbox/" + g.name }
+
+// events lists events of the gateway's inbox.
+func (g *gateway) events(filter string) page {
+	g.t.Helper()
+	return get[page](g.t, g.path()+"/events?"+filter)
+}
+
+func (g *gateway) inbox() inboxSeen {
+	g.t.Helper()
+	return get[inboxSeen](g.t, g.path())
 }
 
 func TestInboxesAreListed(t *testing.T) {
-	rejecting(t, "seen-b", "contact.create")
-	rejecting(t, "seen-a")
-	eventually(t, func() bool { return get[inboxSeen](t, "/klink/inbox/seen-b").Dead == 1 })
+	t.Parallel()
+	first, _ := rejecting(t)
+	second, _ := rejecting(t, "contact.create")
+	wait(t, "the backlog is measured", func() bool { return second.inbox().Dead == 1 })
 	list := get[struct{ Inboxes []inboxSeen }](t, "/klink/inbox").Inboxes
-	if len(list) != 2 || list[0].Name != "seen-a" || list[1].Name != "seen-b" {
-		t.Fatalf("the inboxes are %+v, want seen-a and seen-b", list)
+	find := func(name string) inboxSeen {
+		i := slices.IndexFunc(list, func(seen inboxSeen) bool { return seen.Name == name })
+		if i < 0 {
+			t.Fatalf("%s is not in %+v", name, list)
+		}
+		return list[i]
 	}
-	b := list[1]
-	if b.Mode != "rescue" || b.Database != "sqlite" || !b.BackendUp || b.Waiting != 0 || b.Bytes < int64(len(event("contact.create", 0))) ||
-		b.MaxStored != 100_000 || b.MaxStoredBytes != 1<<30 || b.OldestSeconds != 0 {
-		t.Errorf("the inbox is %+v", b)
+	if !slices.IsSortedFunc(list, func(a, b inboxSeen) int { return strings.Compare(a.Name, b.Name) }) {
+		t.Errorf("the order is %+v", list)
 	}
-	if want := (map[string]int64{"stored": 1, "dead": 1, "rescued": 1, "delivered": 0, "deduplicated": 0}); fmt.Sprint(b.Counters) != fmt.Sprint(want) {
-		t.Errorf("the counters are %v, want %v", b.Counters, want)
+	if seen := find(first.name); seen.Dead != 0 || seen.Bytes != 0 {
+		t.Errorf("the empty inbox is %+v", seen)
+	}
+	seen := find(second.name)
+	if seen.Mode != "rescue" || seen.Database != "sqlite" || !seen.BackendUp || seen.Waiting != 0 || seen.OldestSeconds != 0 ||
+		seen.Bytes < int64(len(event("contact.create", "0"))) || seen.MaxStored != 100_000 || seen.MaxStoredBytes != 1<<30 {
+		t.Errorf("the inbox is %+v", seen)
+	}
+	if want := (map[string]int64{"stored": 1, "dead": 1, "rescued": 1, "delivered": 0, "deduplicated": 0}); !maps.Equal(seen.Counters, want) {
+		t.Errorf("the counters are %v, want %v", seen.Counters, want)
 	}
 }
 
 func TestEventsAreFiltered(t *testing.T) {
-	s, backend := rejecting(t, "filtered", "contact.create", "message.inbound", "contact.create", "contact.update")
-	backend.status.Store(http.StatusOK)
-	s.deliver(t, event("passed.through", 9))
+	t.Parallel()
+	g, b := rejecting(t, "contact.create", "message.inbound", "contact.create", "contact.update")
+	b.status(http.StatusOK)
+	g.mustTake(t, event("passed.through", "9"))
+	const all = "contact.create message.inbound contact.create contact.update"
 	for filter, want := range map[string]string{
-		"":                                  "contact.create message.inbound contact.create contact.update",
-		"state=dead":                        "contact.create message.inbound contact.create contact.update",
+		"":                                  all,
+		"state=dead":                        all,
 		"state=waiting":                     "",
-		"state=waiting&state=dead":          "contact.create message.inbound contact.create contact.update",
+		"state=waiting&state=dead":          all,
 		"event=contact.create":              "contact.create contact.create",
 		"event=contact":                     "",
+		"event=%27%20OR%201%3D1&state=dead": "",
 		"state=dead&event=message.inbound":  "message.inbound",
 		"older_than=1h":                     "",
-		"older_than=1ms":                    "contact.create message.inbound contact.create contact.update",
+		"older_than=1ms":                    all,
 		"order=desc&limit=2":                "contact.update contact.create",
 		"order=asc&limit=2":                 "contact.create message.inbound",
 		"limit=2&after=2":                   "contact.create contact.update",
 		"limit=2&after=3&order=desc":        "message.inbound contact.create",
 		"event=contact.create&after=1":      "contact.create",
-		"event=%27%20OR%201%3D1&state=dead": "",
 	} {
-		if got := strings.Join(eventsOf(t, "filtered", filter).names(), " "); got != want {
+		if got := strings.Join(g.events(filter).names(), " "); got != want {
 			t.Errorf("%q: %q, want %q", filter, got, want)
 		}
 	}
-	if first := eventsOf(t, "filtered", "limit=3"); first.After != 3 {
+	if first := g.events("limit=3"); first.After != 3 {
 		t.Errorf("a full page ends with %d, want 3", first.After)
 	}
-	if rest := eventsOf(t, "filtered", "limit=3&after=3"); rest.After != 0 || len(rest.Events) != 1 {
+	if rest := g.events("limit=3&after=3"); rest.After != 0 || len(rest.Events) != 1 {
 		t.Errorf("the last page is %+v", rest)
 	}
 }
 
 func TestAnEventIsShown(t *testing.T) {
-	const name = "shown"
+	t.Parallel()
 	began := time.Now().Add(-time.Second)
-	s, backend := rejecting(t, name, "contact.create")
-	listed := eventsOf(t, name, "").Events[0]
-	shown := get[eventSeen](t, fmt.Sprintf("/klink/inbox/%s/events/%d", name, listed.ID))
+	g, b := rejecting(t)
+	const body = `{"event":"contact.create"}`
+	r := signed(t, "/hook%2F1?key=query-secret", body)
+	sign(r, "key=[query-secret]", body)
+	if got := g.send(r); got.status != http.StatusOK {
+		t.Fatalf("answered %d", got.status)
+	}
+	listed := g.events("").Events[0]
+	target := g.path() + "/events/1"
+	shown := get[eventSeen](t, target)
 	for _, e := range []eventSeen{listed, shown} {
-		if e.State != "dead" || e.Endpoint != s.endpoint || e.Event != "contact.create" || len(e.Key) != 32 ||
-			e.Size <= int64(len(event("contact.create", 0))) || e.Attempts != 1 || !e.Next.IsZero() || e.Ended.Before(began) || e.Received.Before(began) {
+		if e.ID != 1 || e.State != "dead" || e.Endpoint != "endpoint1" || e.Event != "contact.create" || e.Key != b.got()[0].header.Get("Klink-Delivery-Id") ||
+			e.Size <= int64(len(body)) || e.Attempts != 1 || !e.Next.IsZero() || e.Ended.Before(began) || e.Received.Before(began) {
 			t.Errorf("the event is %+v", e)
 		}
 		if e.LastFailure == nil || e.LastFailure.Detail != "status 422" || e.LastFailure.Attempt != 1 || e.LastFailure.Time.Before(began) {
@@ -246,200 +249,194 @@ func TestAnEventIsShown(t *testing.T) {
 	if len(listed.Failures) != 0 || listed.Request != nil || len(shown.Failures) != 1 || shown.Failures[0] != *shown.LastFailure {
 		t.Errorf("listed %+v, shown %+v", listed, shown)
 	}
-	r := shown.Request
-	if r == nil || r.Method != "POST" || r.Host != "hooks.example.com" || r.Path != "/hook%2F1" || !slices.Equal(r.QueryNames, []string{"key"}) ||
-		!slices.Contains(r.HeaderNames, "X-Signature") || !slices.IsSorted(r.HeaderNames) || r.Body != nil || r.BodyEncoding != "" {
-		t.Errorf("the request is %+v", r)
+	seen := shown.Request
+	if seen == nil || seen.Method != "POST" || seen.Host != "hooks.example.com" || seen.Path != "/hook%2F1" || !slices.Equal(seen.QueryNames, []string{"key"}) ||
+		!slices.Contains(seen.HeaderNames, "X-Signature") || !slices.IsSorted(seen.HeaderNames) || seen.Body != nil || seen.BodyEncoding != "" {
+		t.Errorf("the request is %+v", seen)
 	}
 
-	backend.status.Store(http.StatusNoContent)
-	target := fmt.Sprintf("/klink/inbox/%s/events/%d", name, listed.ID)
+	b.status(http.StatusNoContent)
 	if c := post[changes](t, target+"/retry"); c != (changes{Done: 1}) {
 		t.Errorf("retry: %+v", c)
 	}
-	eventually(t, func() bool { return get[eventSeen](t, target).State == "delivered" })
-	eventually(t, func() bool { return get[eventSeen](t, target+"?body=true").Request == nil }) // what was sent is not kept
+	wait(t, "the event is delivered", func() bool { return get[eventSeen](t, target).State == "delivered" })
+	if get[eventSeen](t, target+"?body=true").Request != nil {
+		t.Error("what was sent is there still")
+	}
 	if a := ask(t, http.MethodPost, target+"/retry"); a.status != http.StatusConflict {
 		t.Errorf("retry of a delivered event: %d %s", a.status, a.text)
 	}
 }
 
 func TestBodiesAreShownOnlyIfAskedFor(t *testing.T) {
-	const name = "bodies"
-	s, _ := rejecting(t, name)
-	binary := "\xff\x00 not text"
-	text := "{\"event\":\"contact.create\",\"text\":\"<Zo\u00eb> & \\u0000\"}"
-	if s.deliver(t, text) != http.StatusOK || s.deliverAs(t, "/token", binary) != http.StatusOK {
-		t.Fatal("not stored")
+	t.Parallel()
+	b := newBackend(t)
+	b.status(http.StatusUnprocessableEntity)
+	g := startSite(t, shortTempDir(t), b, `klink_webhook {
+		header X-Token token
 	}
-	for i, want := range []struct{ encoding, body string }{{"text", text}, {"base64", "/wAgbm90IHRleHQ="}} {
-		target := fmt.Sprintf("/klink/inbox/%s/events/%d", name, eventsOf(t, name, "").Events[i].ID)
+	klink_inbox {
+		name {name}
+		database sqlite://{dir}/inbox.db
+		deliver {
+			reverse_proxy {backend}
+		}
+	}`)
+	const text = "{\"event\":\"contact.create\",\"text\":\"<Zo\u00eb> & \\u0000\"}"
+	for i, want := range []struct{ sent, encoding, body string }{
+		{text, "text", text},
+		{"\xff\x00 not text", "base64", "/wAgbm90IHRleHQ="},
+	} {
+		r := signed(t, "/hook", want.sent)
+		r.Header.Set("X-Token", "token")
+		if got := g.send(r); got.status != http.StatusOK {
+			t.Fatalf("answered %d", got.status)
+		}
+		target := fmt.Sprintf("%s/events/%d", g.path(), i+1)
 		for _, query := range []string{"", "?body=false"} {
-			if r := get[eventSeen](t, target+query).Request; r.Body != nil || r.BodyEncoding != "" {
-				t.Errorf("%s: the body is there without having been asked for: %s", query, *r.Body)
+			if seen := get[eventSeen](t, target+query).Request; seen.Body != nil || seen.BodyEncoding != "" {
+				t.Errorf("%q: the body is there without having been asked for", query)
 			}
 		}
-		if r := get[eventSeen](t, target+"?body=true").Request; r.Body == nil || *r.Body != want.body || r.BodyEncoding != want.encoding {
-			t.Errorf("the body is %+v, want %+v", r, want)
+		if seen := get[eventSeen](t, target+"?body=true").Request; seen.Body == nil || *seen.Body != want.body || seen.BodyEncoding != want.encoding {
+			t.Errorf("the body is %+v, want %+v", seen, want)
 		}
 	}
 }
 
 // TestNothingSecretIsShown asks for everything there is, and looks into the log.
 func TestNothingSecretIsShown(t *testing.T) {
-	const name = "discreet"
-	s, _ := rejecting(t, name, "contact.create", "contact.update")
-	target := "/klink/inbox/" + name + "/events"
-	said := ask(t, http.MethodGet, "/klink/inbox").text + ask(t, http.MethodGet, target).text
-	for _, e := range eventsOf(t, name, "").Events {
-		said += ask(t, http.MethodGet, fmt.Sprintf("%s/%d", target, e.ID)).text
+	t.Parallel()
+	g, _ := rejecting(t, "contact.create")
+	const body = `{"event":"contact.update","phone":"+62 812"}`
+	r := signed(t, "/hook?key=query-secret", body)
+	sign(r, "key=[query-secret]", body)
+	r.Header.Set("X-Other", "header-secret")
+	if got := g.send(r); got.status != http.StatusOK {
+		t.Fatalf("answered %d", got.status)
 	}
-	said += ask(t, http.MethodPost, fmt.Sprintf("%s/%d/retry", target, eventsOf(t, name, "").Events[0].ID)).text
-	said += ask(t, http.MethodPost, "/klink/inbox/"+name+"/discard?state=dead").text
-	said += s.log(t)
-	if !strings.Contains(said, "X-Signature") || !strings.Contains(said, "an operator has discarded") {
-		t.Fatalf("that is not all:\n%s", said)
+	var said strings.Builder
+	for _, request := range []string{
+		"GET /klink/inbox", "GET " + g.path(), "GET " + g.path() + "/events", "GET " + g.path() + "/events/1", "GET " + g.path() + "/events/2",
+		"POST " + g.path() + "/events/2/retry", "POST " + g.path() + "/discard?state=dead&state=waiting",
+	} {
+		method, target, _ := strings.Cut(request, " ")
+		said.WriteString(ask(t, method, target).text)
 	}
-	for _, secret := range []string{testSecret, s.lastSignature, "query-secret", "application/json; charset", "phone", "+62", s.dir} {
-		if strings.Contains(said, secret) {
-			t.Errorf("%q is shown:\n%s", secret, said)
+	for line := range strings.Lines(g.log()) {
+		if strings.Contains(line, `"logger":"http.handlers.klink_inbox"`) { // Caddy's own lines have headers
+			said.WriteString(line)
+		}
+	}
+	for _, part := range []string{"X-Signature", "X-Other", `"key"`, "an operator has retried an event", "an operator has discarded events"} {
+		if !strings.Contains(said.String(), part) {
+			t.Errorf("%s is not in what is said:\n%s", part, &said)
+		}
+	}
+	for _, part := range []string{secret, r.Header.Get("X-Signature"), "query-secret", "header-secret", "application/json", "phone", "+62", ".db", klinkAddress} {
+		if strings.Contains(said.String(), part) {
+			t.Errorf("%q is shown:\n%s", part, &said)
 		}
 	}
 }
 
 func TestManyAreChanged(t *testing.T) {
-	const name = "many"
-	s, backend := rejecting(t, name, "contact.create", "message.inbound", "contact.create", "contact.update")
-	path := "/klink/inbox/" + name
-	if c := post[changes](t, path+"/retry?state=waiting"); c != (changes{}) {
+	t.Parallel()
+	g, b := rejecting(t, "contact.create", "message.inbound", "contact.create", "contact.update")
+	if c := post[changes](t, g.path()+"/retry?state=waiting"); c != (changes{}) {
 		t.Errorf("retry of those that wait: %+v", c)
 	}
-	if c := post[changes](t, path+"/discard?state=dead&older_than=1h"); c != (changes{}) {
+	if c := post[changes](t, g.path()+"/discard?state=dead&older_than=1h"); c != (changes{}) {
 		t.Errorf("discard of old ones: %+v", c)
 	}
-	backend.status.Store(http.StatusOK)
-	if c := post[changes](t, path+"/retry?state=dead&event=contact.create&limit=1"); c != (changes{Done: 1, After: 1}) {
+	b.status(http.StatusOK)
+	if c := post[changes](t, g.path()+"/retry?state=dead&event=contact.create&limit=1"); c != (changes{Done: 1, After: 1}) {
 		t.Errorf("retry of the first: %+v", c)
 	}
-	if c := post[changes](t, path+"/retry?state=dead&event=contact.create&after=1"); c != (changes{Done: 1}) {
+	if c := post[changes](t, g.path()+"/retry?state=dead&event=contact.create&after=1"); c != (changes{Done: 1}) {
 		t.Errorf("retry of the rest: %+v", c)
 	}
-	eventually(t, func() bool { return len(eventsOf(t, name, "state=delivered").Events) == 2 })
-	if c := post[changes](t, path+"/discard?state=dead&state=waiting&event=message.inbound"); c != (changes{Done: 1}) {
+	wait(t, "both are delivered", func() bool { return len(g.events("state=delivered").Events) == 2 })
+	if c := post[changes](t, g.path()+"/discard?state=dead&state=waiting&event=message.inbound"); c != (changes{Done: 1}) {
 		t.Errorf("discard: %+v", c)
 	}
-	if left := eventsOf(t, name, "state=dead").names(); !slices.Equal(left, []string{"contact.update"}) {
+	if left := g.events("state=dead").names(); !slices.Equal(left, []string{"contact.update"}) {
 		t.Errorf("what is left is %v", left)
 	}
-	eventually(t, func() bool { b := get[inboxSeen](t, path); return b.Dead == 1 && b.Waiting == 0 })
-	before := backend.got.Load()
-	s.deliver(t, event("contact.update", 3)) // is stored, and known
-	s.deliver(t, event("contact.create", 0)) // was delivered, and is known
-	if now := backend.got.Load(); now != before {
-		t.Errorf("events that are known went to the backend: %d", now-before)
-	}
-	s.deliver(t, event("message.inbound", 1)) // was discarded
-	if now := backend.got.Load(); now != before+1 {
-		t.Errorf("an event that was discarded came anew and went to the backend %d times", now-before)
-	}
+	wait(t, "the backlog is measured", func() bool { seen := g.inbox(); return seen.Dead == 1 && seen.Waiting == 0 })
+	b.has(t, 6)
+	g.mustTake(t, event("contact.update", "3")) // is stored, and known
+	g.mustTake(t, event("contact.create", "0")) // was delivered, and is known
+	b.has(t, 6)
+	g.mustTake(t, event("message.inbound", "1")) // was discarded, and comes anew
+	b.has(t, 7)
 }
 
 func TestADiscardedEventCanComeAnew(t *testing.T) {
-	const name = "anew"
-	s, backend := rejecting(t, name, "contact.create")
-	target := fmt.Sprintf("/klink/inbox/%s/events/%d", name, eventsOf(t, name, "").Events[0].ID)
+	t.Parallel()
+	g, b := rejecting(t, "contact.create")
+	target := g.path() + "/events/1"
 	if c := post[changes](t, target+"/discard"); c != (changes{Done: 1}) {
 		t.Errorf("discard: %+v", c)
 	}
 	if a := ask(t, http.MethodGet, target); a.status != http.StatusNotFound {
 		t.Errorf("it is there still: %s", a.text)
 	}
-	if s.deliver(t, event("contact.create", 0)); backend.got.Load() != 2 {
-		t.Errorf("the backend got it %d times, want 2", backend.got.Load())
-	}
+	g.mustTake(t, event("contact.create", "0"))
+	b.has(t, 2)
 }
 
 func TestAnEventUnderWayIsLeftAlone(t *testing.T) {
-	const name = "underway"
+	t.Parallel()
+	b := newBackend(t)
 	goOn := make(chan struct{})
-	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-goOn }))
-	t.Cleanup(backend.Close)
-	s := startSite(t, `klink_inbox {
-		name `+name+`
-		database sqlite://{dir}/inbox.db
-		deadline 50ms
-		deliver {
-			reverse_proxy `+backend.Listener.Addr().String()+`
-		}
-	}`)
-	if status := s.deliver(t, event("contact.create", 0)); status != http.StatusOK {
-		t.Errorf("answered %d", status)
-	}
-	target := fmt.Sprintf("/klink/inbox/%s/events/%d", name, eventsOf(t, name, "").Events[0].ID)
+	b.does(func(http.ResponseWriter, *http.Request) { <-goOn })
+	g := start(t, b, "deadline 50ms")
+	g.mustTake(t, event("contact.create", "slow"))
+	target := g.path() + "/events/1"
 	for _, what := range []string{"retry", "discard"} {
 		if a := ask(t, http.MethodPost, target+"/"+what); a.status != http.StatusConflict || !strings.Contains(a.text, "being delivered") {
 			t.Errorf("%s: %d %s", what, a.status, a.text)
 		}
-		if c := post[changes](t, "/klink/inbox/"+name+"/"+what+"?state=waiting"); c != (changes{Skipped: 1}) {
+		if c := post[changes](t, g.path()+"/"+what+"?state=waiting"); c != (changes{Skipped: 1}) {
 			t.Errorf("%s of many: %+v", what, c)
 		}
 	}
 	close(goOn)
-	eventually(t, func() bool { return get[eventSeen](t, target).State == "delivered" })
+	wait(t, "it is delivered", func() bool { return get[eventSeen](t, target).State == "delivered" })
+	b.has(t, 1)
 }
 
-func TestABackendComesBack(t *testing.T) {
-	const name = "back"
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+func TestABackendThatIsDownIsSeen(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	b.refuse()
+	g := start(t, b, "retry 200ms")
+	g.mustTake(t, event("contact.create", "waits"))
+	e := g.events("state=waiting&state=delivering").Events[0]
+	if e.LastFailure == nil || !strings.Contains(e.LastFailure.Detail, "connection refused") || e.Ended != (time.Time{}) {
+		t.Errorf("the event is %+v", e)
 	}
-	address := listener.Addr().String()
-	listener.Close()
-	s := startSite(t, `klink_inbox {
-		name `+name+`
-		database sqlite://{dir}/inbox.db
-		retry 200ms
-		deliver {
-			reverse_proxy `+address+`
-		}
-	}`)
-	if status := s.deliver(t, event("contact.create", 0)); status != http.StatusOK {
-		t.Errorf("answered %d", status)
-	}
-	e := eventsOf(t, name, "state=waiting&state=delivering").Events[0]
-	if e.LastFailure == nil || !strings.Contains(e.LastFailure.Detail, "connection refused") {
-		t.Errorf("the last failure is %+v", e.LastFailure)
-	}
-	eventually(t, func() bool {
-		seen := get[inboxSeen](t, "/klink/inbox/"+name)
+	wait(t, "the backlog is measured", func() bool {
+		seen := g.inbox()
 		return !seen.BackendUp && seen.Waiting == 1 && seen.OldestSeconds > 0
 	})
-	if listener, err = net.Listen("tcp", address); err != nil {
-		t.Skipf("somebody else has the address now: %v", err)
-	}
-	backend := &http.Server{Handler: new(okay)}
-	t.Cleanup(func() { backend.Close() })
-	go backend.Serve(listener)
-	eventually(t, func() bool {
-		seen := get[inboxSeen](t, "/klink/inbox/"+name)
+	b.back(t)
+	wait(t, "the event is delivered", func() bool {
+		seen := g.inbox()
 		return seen.BackendUp && seen.Waiting == 0 && seen.Counters["delivered"] == 1
 	})
 }
 
-type okay struct{}
-
-func (*okay) ServeHTTP(http.ResponseWriter, *http.Request) {}
-
 func TestAdminRefusals(t *testing.T) {
-	const name = "strict"
-	rejecting(t, name, "contact.create")
+	t.Parallel()
+	g, _ := rejecting(t, "contact.create")
 	for _, tt := range []struct {
 		method, target string
 		status         int
 		says           string
 	}{
-		{"GET", "", 200, `"name":"strict"`},
+		{"GET", "", 200, `"mode":"rescue"`},
 		{"GET", "/events", 200, `"state":"dead"`},
 		{"POST", "", 405, "only GET"},
 		{"POST", "/events", 405, "only GET"},
@@ -449,13 +446,13 @@ func TestAdminRefusals(t *testing.T) {
 		{"GET", "/events/1/discard", 405, "only POST"},
 		{"GET", "/retry?state=dead", 405, "only POST"},
 		{"GET", "/discard?state=dead", 405, "only POST"},
-		{"GET", "/other", 404, "there is no /klink/inbox/strict/other"},
+		{"GET", "/other", 404, "there is no " + g.path() + "/other"},
 		{"POST", "/events/1/forget", 404, "there is no "},
-		{"GET", "/events/99", 404, "there is no event 99 in the inbox strict"},
+		{"GET", "/events/99", 404, "there is no event 99 in the inbox " + g.name},
 		{"GET", "/events/first", 404, `there is no event "first"`},
 		{"POST", "/events/99/retry", 404, "there is no event 99"},
 		{"POST", "/events/99/discard", 404, "there is no event 99"},
-		{"GET", "?name=strict", 400, "name: there are no parameters here"},
+		{"GET", "?name=a", 400, "name: there are no parameters here"},
 		{"GET", "/events?status=dead", 400, "status: there is no such parameter; there are state, event"},
 		{"GET", "/events?state=deaf", 400, `state: there is no "deaf"; there are waiting, delivering, delivered, dead, discarded`},
 		{"GET", "/events?state=", 400, `state: there is no ""`},
@@ -481,7 +478,7 @@ func TestAdminRefusals(t *testing.T) {
 		{"POST", "/retry?state=dead&order=desc", 400, "order: there is no such parameter"},
 		{"POST", "/retry?state=dead&limit=-1", 400, "limit: "},
 	} {
-		a := ask(t, tt.method, "/klink/inbox/"+name+tt.target)
+		a := ask(t, tt.method, g.path()+tt.target)
 		if a.status != tt.status || !strings.Contains(a.text, tt.says) {
 			t.Errorf("%s %s: %d %s, want %d %s", tt.method, tt.target, a.status, a.text, tt.status, tt.says)
 		}
@@ -498,45 +495,76 @@ func TestAdminRefusals(t *testing.T) {
 			t.Errorf("%s %s: %d %s, want %d", tt.method, tt.target, a.status, a.text, tt.status)
 		}
 	}
-	if dead := eventsOf(t, name, "state=dead").Events; len(dead) != 1 || dead[0].Attempts != 1 {
+	if dead := g.events("state=dead").Events; len(dead) != 1 || dead[0].Attempts != 1 {
 		t.Errorf("what was refused had an effect: %+v", dead)
 	}
 }
 
 func TestADatabaseThatIsAway(t *testing.T) {
-	const name = "away"
-	startSite(t, `klink_inbox {
-		name `+name+`
+	t.Parallel()
+	g := startSite(t, shortTempDir(t), newBackend(t), `klink_inbox {
+		name {name}
 		database postgres://klink:pass-word@127.0.0.1:1/inbox?connect_timeout=1
 		deliver {
-			respond 200
+			reverse_proxy {backend}
 		}
 	}`)
-	if seen := get[inboxSeen](t, "/klink/inbox/"+name); seen.Database != "postgres" {
+	if seen := g.inbox(); seen.Database != "postgres" {
 		t.Errorf("the inbox is %+v", seen)
 	}
 	for target, method := range map[string]string{
 		"/events": "GET", "/events/1": "GET", "/events/1/retry": "POST", "/events/1/discard": "POST",
 		"/retry?state=dead": "POST", "/discard?state=dead": "POST",
 	} {
-		a := ask(t, method, "/klink/inbox/"+name+target)
+		a := ask(t, method, g.path()+target)
 		if a.status != http.StatusServiceUnavailable || a.text != "the inbox's database is not available: the log says why" {
 			t.Errorf("%s %s: %d %s", method, target, a.status, a.text)
 		}
 	}
-	if all := ask(t, http.MethodGet, "/klink/inbox").text; strings.Contains(all, "pass-word") || strings.Contains(all, "127.0.0.1") {
-		t.Errorf("the database's URL is shown: %s", all)
+	if said := ask(t, http.MethodGet, g.path()).text + g.log(); strings.Contains(said, "pass-word") || strings.Contains(said, "postgres://") {
+		t.Errorf("the database's URL is shown: %s", said)
 	}
 }
 
 func TestAnInboxThatIsGoneIsNotThere(t *testing.T) {
-	t.Run("there", func(t *testing.T) { rejecting(t, "gone", "contact.create") })
-	for _, target := range []string{"gone", "gone/events", "gone/events/1"} {
-		if a := ask(t, http.MethodGet, "/klink/inbox/"+url.PathEscape(target)); a.status != http.StatusNotFound {
+	t.Parallel()
+	g, _ := rejecting(t, "contact.create")
+	g.stop()
+	for _, target := range []string{"", "/events", "/events/1"} {
+		if a := ask(t, http.MethodGet, g.path()+target); a.status != http.StatusNotFound {
 			t.Errorf("%s: %d %s", target, a.status, a.text)
 		}
 	}
-	if list := ask(t, http.MethodGet, "/klink/inbox").text; strings.TrimSpace(list) != `{"inboxes":[]}` {
+	if list := ask(t, http.MethodGet, "/klink/inbox").text; strings.Contains(list, g.name) {
 		t.Errorf("the list is %s", list)
+	}
+}
+
+// A row such as: | `caddy_klink_inbox_x_total` | counter | `inbox` | …
+var metricRow = regexp.MustCompile("(?m)^\\| `(caddy_klink_inbox_[a-z_]+)` \\| (counter|gauge|histogram) \\| `inbox` \\|")
+
+func TestEveryMetricIsDocumented(t *testing.T) {
+	t.Parallel()
+	g, _ := rejecting(t, "contact.create")
+	page, err := os.ReadFile("../docs/inbox.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := make(map[string]string)
+	for _, row := range metricRow.FindAllSubmatch(page, -1) {
+		documented[string(row[1])] = string(row[2])
+	}
+	there := make(map[string]string)
+	for _, family := range g.metrics() {
+		there[family.GetName()] = strings.ToLower(family.GetType().String())
+		if labels := family.GetMetric()[0].GetLabel(); len(labels) != 1 || labels[0].GetName() != "inbox" {
+			t.Errorf("%s has the labels %v", family.GetName(), labels)
+		}
+	}
+	if !maps.Equal(documented, there) {
+		t.Errorf("docs/inbox.md has\n%v\nthere are\n%v", documented, there)
+	}
+	if problems, err := promlint.NewWithMetricFamilies(g.metrics()).Lint(); err != nil || len(problems) > 0 {
+		t.Errorf("%v %v", problems, err)
 	}
 }

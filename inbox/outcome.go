@@ -19,7 +19,7 @@ import (
 // attempt makes one attempt at a delivery, which may take until ctx ends. Number
 // 0 is the one that K-LINK waits for.
 func (in *Inbox) attempt(ctx context.Context, d *delivery, number int) (*answer, queue.Result) {
-	w := newAnswer()
+	w := new(answer)
 	r := d.request(ctx, w, in.server, number, !in.NoDeliveryHeaders)
 	err := in.serve(w, r)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -58,13 +58,14 @@ func resultOf(w *answer, err error) queue.Result {
 	if err == nil {
 		return resultOfStatus(max(w.status, http.StatusOK), "")
 	}
-	if unreachable(err) {
-		return queue.Result{Outcome: queue.Unreachable, Detail: err.Error()}
-	}
+	result := queue.Result{Outcome: queue.Failed, Detail: err.Error()}
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && handlerErr.StatusCode != 0 {
-		return resultOfStatus(handlerErr.StatusCode, detailOf(handlerErr.Err))
+		result = resultOfStatus(handlerErr.StatusCode, detailOf(handlerErr.Err))
 	}
-	return queue.Result{Outcome: queue.Failed, Detail: err.Error()}
+	if unreachable(err) {
+		result.Outcome = queue.Unreachable
+	}
+	return result
 }
 
 func detailOf(err error) string {

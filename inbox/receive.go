@@ -37,11 +37,11 @@ func (in *Inbox) receive(w http.ResponseWriter, r *http.Request) error {
 	d := newDelivery(r, accepted, body, arrived)
 	running, fresh := in.state.calls.begin(d.Key, time.Duration(in.Dedupe), arrived)
 	if running == nil {
-		in.state.tally.deduplicated.Inc()
+		in.state.tally.deduplicated.Add(1)
 		return status200().send(w)
 	}
 	if !fresh {
-		in.state.tally.deduplicated.Inc()
+		in.state.tally.deduplicated.Add(1)
 		return running.wait(r.Context(), w)
 	}
 	in.take(r.Context(), running, d)
@@ -98,7 +98,7 @@ func (in *Inbox) put(ctx context.Context, running *call, d *delivery, when queue
 		return stored, err
 	}
 	if stored.Duplicate {
-		in.state.tally.deduplicated.Inc()
+		in.state.tally.deduplicated.Add(1)
 	}
 	in.state.calls.end(running, status200(), nil, true)
 	return stored, nil

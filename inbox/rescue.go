@@ -69,7 +69,7 @@ func (in *Inbox) afterFirst(result queue.Result) queue.When {
 
 // rescued notes an event that K-LINK would have had to send again.
 func (in *Inbox) rescued(d *delivery, detail string) {
-	in.state.tally.rescued.Inc()
+	in.state.tally.rescued.Add(1)
 	in.logger.Warn("an event was stored because the backend did not take it", in.fields(d, zap.String("detail", detail))...)
 }
 
@@ -87,7 +87,7 @@ func (in *Inbox) leaveRunning(ctx context.Context, running *call, d *delivery, f
 	}
 	in.state.calls.end(running, status200(), nil, true)
 	if stored.Duplicate { // another gateway has it; our attempt is its
-		in.state.tally.deduplicated.Inc()
+		in.state.tally.deduplicated.Add(1)
 		return true
 	}
 	in.rescued(d, "no answer within "+time.Duration(in.Deadline).String()+"; the attempt goes on")

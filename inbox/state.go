@@ -27,7 +27,7 @@ var (
 type state struct {
 	name   string
 	counts queue.Counts
-	tally  tally
+	tally  *tally
 	calls  calls
 
 	mu    sync.Mutex
@@ -127,8 +127,9 @@ func (in *Inbox) attach(ctx caddy.Context) error {
 }
 
 func newState(name string) *state {
-	s := &state{name: name, tally: newTally(name), calls: newCalls()}
-	s.counts.Committed = func(took time.Duration) { s.tally.commit.Observe(took.Seconds()) }
+	s := &state{name: name, tally: newTally(), calls: newCalls()}
+	commit := s.tally.commit.WithLabelValues(name)
+	s.counts.Committed = func(took time.Duration) { commit.Observe(took.Seconds()) }
 	return s
 }
 
