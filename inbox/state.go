@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/klinkgate/caddy-klink/inbox/queue"
 )
@@ -133,8 +134,12 @@ func newState(name string) *state {
 	return s
 }
 
+// loggerName is what the log calls a queue, which may outlive the inbox that has
+// opened it.
+const loggerName = "klink_inbox"
+
 func (in *Inbox) openQueue(url string) error {
-	logger := slog.New(queueLog(in.logger))
+	logger := slog.New(zapslog.NewHandler(in.logger.Core(), zapslog.WithName(loggerName)))
 	value, _, err := databases.LoadOrNew(url, func() (caddy.Destructor, error) {
 		db, err := queue.Open(context.Background(), url, logger)
 		return sharedDatabase{db}, err
