@@ -79,8 +79,8 @@ func (collector) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (s *state) collect(ch chan<- prometheus.Metric) {
-	in := s.current()
-	if in == nil || in.queue == nil {
+	in := s.withQueue()
+	if in == nil {
 		return
 	}
 	count := func(d *prometheus.Desc, n *atomic.Int64) {

@@ -40,6 +40,7 @@ type state struct {
 type user struct {
 	inbox  *Inbox
 	config *prometheus.Registry // every configuration has its own
+	open   bool                 // it has its queue
 }
 
 // Destruct implements caddy.Destructor.
@@ -55,7 +56,7 @@ func (s *state) adopt(in *Inbox, config *prometheus.Registry) error {
 			return fmt.Errorf("name: another inbox of this configuration is called %s too: give each a name of its own", s.name)
 		}
 	}
-	s.users = append(s.users, user{in, config})
+	s.users = append(s.users, user{inbox: in, config: config})
 	return nil
 }
 
@@ -75,6 +76,30 @@ func (s *state) current() *Inbox {
 		return nil
 	}
 	return s.users[len(s.users)-1].inbox
+}
+
+// opened notes that in has its queue.
+func (s *state) opened(in *Inbox) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.users {
+		if s.users[i].inbox == in {
+			s.users[i].open = true
+		}
+	}
+}
+
+// withQueue returns the inbox in force, or the one before it while that has no
+// queue yet; nil when there is none.
+func (s *state) withQueue() *Inbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range slices.Backward(s.users) {
+		if u.open {
+			return u.inbox
+		}
+	}
+	return nil
 }
 
 // deliver makes an attempt at a stored event through the inbox in force.
@@ -157,6 +182,7 @@ func (in *Inbox) openQueue(url string) error {
 		return err
 	}
 	in.queue = shared.(*sharedQueue)
+	in.state.opened(in)
 	return nil
 }
 
