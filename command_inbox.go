@@ -125,7 +125,7 @@ func (f *inboxFlags) inboxes(ctx context.Context) ([]inboxStatus, error) {
 	err = askAdmin(ctx, address, http.MethodGet, adminInboxes, &list)
 	switch {
 	case missing(err):
-		return nil, fmt.Errorf("%w; this Caddy has no klink_inbox: build it in with --with github.com/klinkgate/caddy-klink/inbox", err)
+		return nil, fmt.Errorf("%w; this Caddy has no klink_inbox: build one with the package github.com/klinkgate/caddy-klink/inbox", err)
 	case err != nil:
 		return nil, err
 	case len(list.Inboxes) == 0:
