@@ -153,9 +153,9 @@ func (f *inboxFlags) only(ctx context.Context) (inboxStatus, error) {
 }
 
 func inboxNames(all []inboxStatus) string {
-	var names []string
+	names := make([]string, len(all))
 	for i := range all {
-		names = append(names, all[i].Name)
+		names[i] = all[i].Name
 	}
 	return strings.Join(names, ", ")
 }

@@ -208,14 +208,14 @@ func (c *inboxChange) changeEach(ctx context.Context, result *inboxChanged, ids 
 		}
 		result.Done++
 	}
-	var texts []string
-	for _, failed := range result.Errors {
-		texts = append(texts, fmt.Sprintf("%d: %s", failed.ID, failed.Error))
+	if len(result.Errors) == 0 {
+		return nil
 	}
-	if len(texts) > 0 {
-		return errors.New(strings.Join(texts, "; "))
+	texts := make([]string, len(result.Errors))
+	for i, failed := range result.Errors {
+		texts[i] = fmt.Sprintf("%d: %s", failed.ID, failed.Error)
 	}
-	return nil
+	return errors.New(strings.Join(texts, "; "))
 }
 
 func (c *inboxChange) print(out io.Writer, result *inboxChanged) error {

@@ -76,8 +76,10 @@ func TestManyEventsAreChangedPageByPage(t *testing.T) {
 		"one page":      {0, []string{`{"done":7,"skipped":1}`}, []string{"limit=1000&state=dead"}, 7, 1, ""},
 		"several pages": {0, []string{`{"done":990,"skipped":10,"after":1003}`, `{"done":5}`}, []string{"limit=1000&state=dead", "after=1003&limit=1000&state=dead"}, 995, 10, ""},
 		"up to a limit": {
-			1200, []string{`{"done":600,"skipped":1,"after":9}`, `{"done":599,"after":20}`},
-			[]string{"limit=1000&state=dead", "after=9&limit=599&state=dead"}, 1199, 1, "",
+			1200,
+			[]string{`{"done":600,"skipped":1,"after":9}`, `{"done":599,"after":20}`},
+			[]string{"limit=1000&state=dead", "after=9&limit=599&state=dead"},
+			1199, 1, "",
 		},
 		"as far as it goes": {0, []string{`{"done":600,"after":9}`}, []string{"limit=1000&state=dead", "after=9&limit=1000&state=dead"}, 600, 0, "the database is away"},
 	} {

@@ -49,12 +49,7 @@ type inboxHandler func(in *Inbox, w http.ResponseWriter, r *http.Request) error
 // Routes implements caddy.AdminRouter. A path that is there with another method
 // is an error of its own.
 func (*adminAPI) Routes() []caddy.AdminRoute {
-	routes := []caddy.AdminRoute{
-		{Pattern: "GET " + adminInboxes, Handler: caddy.AdminHandlerFunc(listInboxes)},
-		{Pattern: adminInboxes, Handler: only(http.MethodGet)},
-		{Pattern: adminInboxes + "/", Handler: caddy.AdminHandlerFunc(noSuchPath)},
-	}
-	for _, route := range []struct {
+	paths := []struct {
 		method, path string
 		handle       inboxHandler
 	}{
@@ -65,11 +60,17 @@ func (*adminAPI) Routes() []caddy.AdminRoute {
 		{http.MethodPost, "/events/{id}/discard", changeOne(discard)},
 		{http.MethodPost, "/retry", changeMany(retry)},
 		{http.MethodPost, "/discard", changeMany(discard)},
-	} {
-		path := adminInboxes + "/{inbox}" + route.path
+	}
+	routes := make([]caddy.AdminRoute, 0, 2*len(paths)+3)
+	routes = append(routes,
+		caddy.AdminRoute{Pattern: "GET " + adminInboxes, Handler: caddy.AdminHandlerFunc(listInboxes)},
+		caddy.AdminRoute{Pattern: adminInboxes, Handler: only(http.MethodGet)},
+		caddy.AdminRoute{Pattern: adminInboxes + "/", Handler: caddy.AdminHandlerFunc(noSuchPath)})
+	for _, p := range paths {
+		path := adminInboxes + "/{inbox}" + p.path
 		routes = append(routes,
-			caddy.AdminRoute{Pattern: route.method + " " + path, Handler: route.handle},
-			caddy.AdminRoute{Pattern: path, Handler: only(route.method)})
+			caddy.AdminRoute{Pattern: p.method + " " + path, Handler: p.handle},
+			caddy.AdminRoute{Pattern: path, Handler: only(p.method)})
 	}
 	return routes
 }
@@ -163,8 +164,9 @@ func listInboxes(w http.ResponseWriter, r *http.Request) error {
 	if _, err := parseQuery(r); err != nil {
 		return err
 	}
-	views := []inboxView{}
-	for _, in := range inboxes() {
+	found := inboxes()
+	views := make([]inboxView, 0, len(found))
+	for _, in := range found {
 		views = append(views, in.view())
 	}
 	slices.SortFunc(views, func(a, b inboxView) int { return strings.Compare(a.Name, b.Name) })
@@ -207,5 +209,5 @@ func (s *state) counters() counters {
 // Interface guards
 var (
 	_ caddy.AdminRouter  = (*adminAPI)(nil)
-	_ caddy.AdminHandler = (inboxHandler)(nil)
+	_ caddy.AdminHandler = inboxHandler(nil)
 )

@@ -69,7 +69,9 @@ func changeMany(c change) inboxHandler {
 		if err != nil {
 			return err
 		}
-		result, err := in.changeAll(r.Context(), c, filter, limit)
+		ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
+		defer cancel()
+		result, err := in.changeAll(ctx, c, filter, limit, time.Now().Add(changeTime))
 		in.logger.Info("an operator has "+c.done+" events", zap.String("inbox", in.Name),
 			zap.Int("done", result.Done), zap.Int("skipped", result.Skipped), zap.Error(err))
 		if err != nil {
@@ -104,13 +106,13 @@ func parseMany(r *http.Request) (f queue.Filter, limit int, err error) {
 // come: nobody waits for an answer for minutes.
 const changeTime = 5 * time.Second
 
-func (in *Inbox) changeAll(ctx context.Context, c change, filter queue.Filter, limit int) (result changed, err error) {
-	began := time.Now()
+// changeAll changes the first events that a filter means, as many as it can until
+// then, but at least one.
+func (in *Inbox) changeAll(ctx context.Context, c change, filter queue.Filter, limit int, until time.Time) (result changed, err error) {
 	events, err := in.queue.List(ctx, filter, limit)
 	if err != nil {
 		return result, queueError(err)
 	}
-	full := len(events) == limit
 	for i := range events {
 		switch err := c.apply(ctx, in, &events[i]); {
 		case err == nil:
@@ -123,7 +125,8 @@ func (in *Inbox) changeAll(ctx context.Context, c change, filter queue.Filter, l
 		default:
 			result.Skipped++
 		}
-		if more := i < len(events)-1; more && time.Since(began) > changeTime || !more && full {
+		more := i+1 < len(events) && time.Now().After(until) || i+1 == limit
+		if more {
 			result.After = events[i].ID
 			break
 		}

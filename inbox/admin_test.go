@@ -18,6 +18,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/klinkgate/caddy-klink/inbox"
 )
 
 // adminAnswer is what the admin endpoint says.
@@ -155,7 +157,7 @@ func (g *gateway) events(filter string) page {
 	return get[page](g.t, g.path()+"/events?"+filter)
 }
 
-func (g *gateway) inbox() inboxSeen {
+func (g *gateway) seen() inboxSeen {
 	g.t.Helper()
 	return get[inboxSeen](g.t, g.path())
 }
@@ -164,7 +166,7 @@ func TestInboxesAreListed(t *testing.T) {
 	t.Parallel()
 	first, _ := rejecting(t)
 	second, _ := rejecting(t, "contact.create")
-	wait(t, "the backlog is measured", func() bool { return second.inbox().Dead == 1 })
+	wait(t, "the backlog is measured", func() bool { return second.seen().Dead == 1 })
 	list := get[struct{ Inboxes []inboxSeen }](t, "/klink/inbox").Inboxes
 	find := func(name string) inboxSeen {
 		i := slices.IndexFunc(list, func(seen inboxSeen) bool { return seen.Name == name })
@@ -200,7 +202,7 @@ func TestEventsAreFiltered(t *testing.T) {
 		"state=dead":                        all,
 		"state=waiting":                     "",
 		"state=waiting&state=dead":          all,
-		"event=contact.create":              "contact.create contact.create",
+		"event=contact.create":              strings.Repeat(" contact.create", 2)[1:],
 		"event=contact":                     "",
 		"event=%27%20OR%201%3D1&state=dead": "",
 		"state=dead&event=message.inbound":  "message.inbound",
@@ -363,13 +365,30 @@ func TestManyAreChanged(t *testing.T) {
 	if left := g.events("state=dead").names(); !slices.Equal(left, []string{"contact.update"}) {
 		t.Errorf("what is left is %v", left)
 	}
-	wait(t, "the backlog is measured", func() bool { seen := g.inbox(); return seen.Dead == 1 && seen.Waiting == 0 })
+	wait(t, "the backlog is measured", func() bool { seen := g.seen(); return seen.Dead == 1 && seen.Waiting == 0 })
 	b.has(t, 6)
 	g.mustTake(t, event("contact.update", "3")) // is stored, and known
 	g.mustTake(t, event("contact.create", "0")) // was delivered, and is known
 	b.has(t, 6)
 	g.mustTake(t, event("message.inbound", "1")) // was discarded, and comes anew
 	b.has(t, 7)
+}
+
+// TestAChangeOfManyEndsInTime and says where it has ended.
+func TestAChangeOfManyEndsInTime(t *testing.T) {
+	t.Parallel()
+	g, _ := rejecting(t, "contact.create", "contact.create", "contact.create")
+	now := time.Now()
+	for _, tt := range []struct {
+		until time.Time
+		done  int
+		after int64
+	}{{now, 1, 1}, {now.Add(patience), 2, 0}, {now, 0, 0}} {
+		done, after, err := inbox.DiscardDead(t.Context(), g.name, tt.until)
+		if err != nil || done != tt.done || after != tt.after {
+			t.Errorf("%d done, after %d, %v; want %d and %d", done, after, err, tt.done, tt.after)
+		}
+	}
 }
 
 func TestADiscardedEventCanComeAnew(t *testing.T) {
@@ -418,12 +437,12 @@ func TestABackendThatIsDownIsSeen(t *testing.T) {
 		t.Errorf("the event is %+v", e)
 	}
 	wait(t, "the backlog is measured", func() bool {
-		seen := g.inbox()
+		seen := g.seen()
 		return !seen.BackendUp && seen.Waiting == 1 && seen.OldestSeconds > 0
 	})
 	b.back(t)
 	wait(t, "the event is delivered", func() bool {
-		seen := g.inbox()
+		seen := g.seen()
 		return seen.BackendUp && seen.Waiting == 0 && seen.Counters["delivered"] == 1
 	})
 }
@@ -487,8 +506,13 @@ func TestAdminRefusals(t *testing.T) {
 		method, target string
 		status         int
 	}{
-		{"POST", "", 405}, {"POST", "/other", 405}, {"GET", "/other", 404}, {"GET", "/other/events", 404},
-		{"GET", "/other/events/1", 404}, {"POST", "/other/retry?state=dead", 404}, {"POST", "/other/events/1/discard", 404},
+		{"POST", "", 405},
+		{"POST", "/other", 405},
+		{"GET", "/other", 404},
+		{"GET", "/other/events", 404},
+		{"GET", "/other/events/1", 404},
+		{"POST", "/other/retry?state=dead", 404},
+		{"POST", "/other/events/1/discard", 404},
 		{"GET", "?state=dead", 400},
 	} {
 		if a := ask(t, tt.method, "/klink/inbox"+tt.target); a.status != tt.status {
@@ -509,7 +533,7 @@ func TestADatabaseThatIsAway(t *testing.T) {
 			reverse_proxy {backend}
 		}
 	}`)
-	if seen := g.inbox(); seen.Database != "postgres" {
+	if seen := g.seen(); seen.Database != "postgres" {
 		t.Errorf("the inbox is %+v", seen)
 	}
 	for target, method := range map[string]string{

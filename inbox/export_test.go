@@ -1,5 +1,12 @@
 package inbox
 
+import (
+	"context"
+	"time"
+
+	"github.com/klinkgate/caddy-klink/inbox/queue"
+)
+
 // RegisterMetrics registers what every inbox of this process shows.
 var RegisterMetrics = registerMetrics
 
@@ -30,4 +37,11 @@ func lateOf(name string) (l *late) {
 		return l == nil
 	})
 	return l
+}
+
+// DiscardDead discards the dead events of an inbox until then, as the admin API
+// does.
+func DiscardDead(ctx context.Context, name string, until time.Time) (done int, after int64, err error) {
+	result, err := inboxes()[name].changeAll(ctx, discard, queue.Filter{States: []queue.State{queue.Dead}}, largestPage, until)
+	return result.Done, result.After, err
 }
