@@ -13,7 +13,7 @@ import (
 // metrics returns those of all inboxes.
 func (g *gateway) metrics() []*dto.MetricFamily {
 	g.t.Helper()
-	registry := prometheus.NewRegistry()
+	registry := prometheus.NewPedanticRegistry() // as Caddy's is
 	if err := inbox.RegisterMetrics(registry); err != nil {
 		g.t.Fatal(err)
 	}
