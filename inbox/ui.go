@@ -131,7 +131,7 @@ func (ui *UI) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if !ok || below != "" && below[0] != '/' {
 		return next.ServeHTTP(w, r)
 	}
-	secure(w.Header(), below)
+	w = &pageWriter{ResponseWriter: w, below: below}
 	if err := ui.admission.check(r); err != nil {
 		return ui.refuse(w, r, err)
 	}
@@ -171,15 +171,35 @@ func (ui *UI) refuse(w http.ResponseWriter, r *http.Request, err error) error {
 const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-func secure(header http.Header, below string) {
+// pageWriter sets the headers that every answer has, at the last moment: net/http
+// drops some when a file is not found, and River then answers with its index.
+type pageWriter struct {
+	http.ResponseWriter
+	below string // the path, without that of the page
+	wrote bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (s *pageWriter) WriteHeader(status int) {
+	s.wrote = true
+	header := s.Header()
 	header.Set("Content-Security-Policy", policy)
 	header.Set("X-Frame-Options", "DENY")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "same-origin")
 	header.Set("Cache-Control", "no-store")
-	if strings.HasPrefix(below, "/assets/") { // their names change with their content
+	if strings.HasPrefix(s.below, "/assets/") && status == http.StatusOK { // their names change with their content
 		header.Set("Cache-Control", "private, max-age=86400")
 	}
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (s *pageWriter) Write(p []byte) (int, error) {
+	if !s.wrote {
+		s.WriteHeader(http.StatusOK)
+	}
+	return s.ResponseWriter.Write(p)
 }
 
 // Interface guards

@@ -41,7 +41,10 @@ type Subject struct {
 	Key   Key
 }
 
-var errEnded = errors.New("the event is not waiting any more: retry it if it is dead, or delete it")
+var (
+	errEnded   = errors.New("the event is not waiting any more: retry it if it is dead, or delete it")
+	errNotKept = errors.New("the event was delivered or given up, and what was sent is not kept")
+)
 
 // Act does to an event, of whichever queue, what an operator wants. What River's
 // page would do by itself leaves out what is kept beside River's tables.
@@ -60,7 +63,7 @@ func (db *Database) Act(ctx context.Context, action Action, id int64) (Subject, 
 	share := &Queue{db: db, config: Config{Name: row.Queue}}
 	switch action {
 	case ActionRetry:
-		return subject, share.Retry(ctx, id)
+		return subject, share.retryKept(ctx, id)
 	case ActionCancel:
 		return subject, share.cancel(ctx, row)
 	default:
@@ -80,6 +83,18 @@ func subjectOf(row *rivertype.JobRow) (Subject, error) {
 	}
 	key, err := ParseKey(args.Key)
 	return Subject{Queue: row.Queue, Key: key}, err
+}
+
+// retryKept retries an event if there is still something to deliver.
+func (q *Queue) retryKept(ctx context.Context, id int64) error {
+	_, delivery, err := q.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if delivery == nil {
+		return errNotKept
+	}
+	return q.Retry(ctx, id)
 }
 
 // cancel gives an event up. One that is being delivered, or waits for a backend
