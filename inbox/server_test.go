@@ -12,8 +12,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,10 +34,13 @@ const (
 	patience     = 30 * time.Second // for what must happen; nothing waits this long when all is well
 )
 
+// sockets counts those of all gateways: two can run in one folder.
+var sockets atomic.Int64
+
 // gateway is a running Caddy with an inbox.
 type gateway struct {
 	t       testing.TB
-	dir     string
+	name    string // of its inbox
 	logFile string
 	client  *http.Client
 	stop    func()
@@ -66,8 +71,8 @@ func startIn(t testing.TB, dir string, b *backend, options string) *gateway {
 
 func startSite(t testing.TB, dir string, b *backend, site string) *gateway {
 	t.Helper()
-	g := &gateway{t: t, dir: dir, logFile: filepath.Join(dir, "log.json")}
-	socket := filepath.Join(dir, "caddy.sock")
+	g := &gateway{t: t, name: strings.ToLower(filepath.Base(dir)), logFile: filepath.Join(dir, "log.json")}
+	socket := filepath.Join(dir, strconv.FormatInt(sockets.Add(1), 10)+".sock")
 	g.client = &http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableCompression: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -75,7 +80,7 @@ func startSite(t testing.TB, dir string, b *backend, site string) *gateway {
 		},
 	}}
 	caddyfile := strings.NewReplacer("{dir}", dir, "{backend}", b.address, "{socket}", socket, "{log}", g.logFile,
-		"{name}", strings.ToLower(filepath.Base(dir))).Replace(`{
+		"{name}", g.name).Replace(`{
 		admin off
 		auto_https off
 		persist_config off
