@@ -94,7 +94,7 @@ func (ui *UI) provision(ctx caddy.Context) (err error) {
 	ui.ctx, ui.logger = ctx, ctx.Logger()
 	ui.foreign = http.NewCrossOriginProtection()
 	if ui.Inbox != "" && !nameForm.MatchString(ui.Inbox) {
-		return errName
+		return fmt.Errorf("inbox: %w", errName)
 	}
 	if ui.Path, err = cleanPath(ui.Path); err != nil {
 		return err

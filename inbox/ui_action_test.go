@@ -144,7 +144,7 @@ func deleteDelivered(t *testing.T, g *gateway, b *backend) {
 }
 
 func pause(t *testing.T, g *gateway, b *backend) {
-	queue := "/inbox/api/queues/" + g.name()
+	queue := "/inbox/api/queues/" + g.name
 	wait(t, "the queue is there", func() bool { return g.operate(http.MethodGet, queue, "").status == http.StatusOK })
 	if got := g.operate(http.MethodPut, queue+"/pause", ""); got.status != http.StatusOK {
 		t.Fatalf("answered %+v", got)

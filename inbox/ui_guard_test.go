@@ -146,7 +146,7 @@ func TestUIGuard(t *testing.T) {
 		} {
 			t.Run(name+" on "+where, func(t *testing.T) {
 				t.Parallel()
-				err := load(t, namedRoutes+site+" {\n"+c.site+"\n}")
+				err := loadPage(t, namedRoutes+site+" {\n"+c.site+"\n}")
 				if c.loads && err != nil || !c.loads && (err == nil || !strings.Contains(err.Error(), "put basic_auth")) {
 					t.Errorf("loads: %v, want %v", err, c.loads)
 				}
@@ -186,8 +186,8 @@ const namedRoutes = `{
 }
 `
 
-// load does with a Caddyfile what Caddy does before it listens.
-func load(t testing.TB, caddyfile string) error {
+// loadPage does with a Caddyfile what Caddy does before it listens.
+func loadPage(t testing.TB, caddyfile string) error {
 	t.Helper()
 	_, release, err := provision(adapt(t, caddyfile))
 	if err == nil {
@@ -214,7 +214,7 @@ func TestUILocalSite(t *testing.T) {
 	} {
 		t.Run(bind, func(t *testing.T) {
 			t.Parallel()
-			err := load(t, namedRoutes+"http://:8080 {\nbind "+bind+"\nklink_inbox_ui /inbox\n}")
+			err := loadPage(t, namedRoutes+"http://:8080 {\nbind "+bind+"\nklink_inbox_ui /inbox\n}")
 			if (err == nil) != loads {
 				t.Errorf("loads: %v, want %v", err, loads)
 			}

@@ -242,7 +242,7 @@ func TestUIRefusesOtherSites(t *testing.T) {
 			{http.MethodPost, "/inbox/api/jobs/retry"},
 			{http.MethodPost, "/inbox/api/jobs/cancel"},
 			{http.MethodPost, "/inbox/api/jobs/delete"},
-			{http.MethodPut, "/inbox/api/queues/" + g.name() + "/pause"},
+			{http.MethodPut, "/inbox/api/queues/" + g.name + "/pause"},
 		} {
 			r := g.operator(c.method, c.path, fmt.Sprintf(`{"ids":["%d"]}`, id))
 			r.Header.Del("Sec-Fetch-Site")
@@ -264,7 +264,7 @@ func TestUIRefusesOtherSites(t *testing.T) {
 func TestUIRefusesWhatInboxesDoNotKnow(t *testing.T) {
 	t.Parallel()
 	g := startUI(t, newBackend(t), "")
-	queue := "/inbox/api/queues/" + g.name()
+	queue := "/inbox/api/queues/" + g.name
 	for _, c := range []struct{ method, path string }{
 		{http.MethodPatch, queue},
 		{http.MethodPut, queue},
@@ -292,12 +292,6 @@ func TestUIRefusesWhatInboxesDoNotKnow(t *testing.T) {
 			t.Errorf("%.50s is answered %d %s", body, got.status, got.body)
 		}
 	}
-}
-
-// name returns what startSite has put in place of {name}.
-func (g *gateway) name() string {
-	parts := strings.Split(g.dir, "/")
-	return strings.ToLower(parts[len(parts)-1])
 }
 
 // TestUIShowsNoContent holds that whatever the page can be told of an event holds
@@ -339,7 +333,7 @@ func TestUIShowsNoContent(t *testing.T) {
 func (g *gateway) everything(ids ...int64) string {
 	g.t.Helper()
 	paths := []string{
-		"/", "/api/queues", "/api/queues/" + g.name(), "/api/states", "/api/features", "/api/version",
+		"/", "/api/queues", "/api/queues/" + g.name, "/api/states", "/api/features", "/api/version",
 		"/api/health-checks/complete", "/api/autocomplete?facet=job_kind", "/api/autocomplete?facet=queue_name",
 	}
 	for _, state := range []string{"available", "cancelled", "completed", "discarded", "pending", "retryable", "running", "scheduled"} {
