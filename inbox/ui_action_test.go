@@ -3,6 +3,7 @@ package inbox_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"os"
@@ -56,6 +57,18 @@ func stored(g *gateway, b *backend, status int, state string) job {
 	b.has(g.t, 1)
 	b.status(http.StatusOK)
 	return j
+}
+
+// key returns what the event is called towards backends.
+func (j job) key(t testing.TB) string {
+	t.Helper()
+	var args struct {
+		Key string `json:"key"`
+	}
+	if err := json.Unmarshal([]byte(j.Args), &args); err != nil {
+		t.Fatal(err)
+	}
+	return args.Key
 }
 
 func retryDead(t *testing.T, g *gateway, b *backend) {

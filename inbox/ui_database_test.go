@@ -81,7 +81,7 @@ func TestUIWaitsForDatabase(t *testing.T) {
 	if got := g.operate(http.MethodGet, "/inbox/", ""); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "database is not available") {
 		t.Fatalf("answered %d %s", got.status, got.body)
 	}
-	forward(t, address, there)
+	forward(t, address, func() (net.Conn, error) { return net.Dial("tcp", there) })
 	wait(t, "the page is there", func() bool { return g.operate(http.MethodGet, "/inbox/api/queues", "").status == http.StatusOK })
 }
 
@@ -95,8 +95,8 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// forward passes connections on until the test ends.
-func forward(t *testing.T, from, to string) {
+// forward passes connections on to another server until the test ends.
+func forward(t *testing.T, from string, dial func() (net.Conn, error)) {
 	t.Helper()
 	listener, err := net.Listen("tcp", from)
 	if err != nil {
@@ -109,7 +109,7 @@ func forward(t *testing.T, from, to string) {
 			if err != nil {
 				return
 			}
-			out, err := net.Dial("tcp", to)
+			out, err := dial()
 			if err != nil {
 				in.Close()
 				continue
