@@ -2,6 +2,7 @@ package inbox_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -195,4 +196,40 @@ func TestNothingAnswers(t *testing.T) {
 	g.stop()
 	startSite(t, dir, b, strings.Replace(options, "%", "reverse_proxy {backend}", 1))
 	b.has(t, 2)
+}
+
+// TestManyLateAttempts holds that a backend that hangs does not fill the memory:
+// beyond some number of late attempts events are stored without one, and arrive
+// all the same.
+func TestManyLateAttempts(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	dir := shortTempDir(t)
+	g := startSite(t, dir, b, `klink_webhook {
+		hmac `+secret+`
+		max_body 64MiB
+	}
+	klink_inbox {
+		name {name}
+		database sqlite://{dir}/inbox.db
+		deadline 100ms
+		timeout 20s
+		retry 100ms
+		deliver {
+			reverse_proxy {backend}
+		}
+	}`)
+	release := make(chan struct{})
+	b.does(func(http.ResponseWriter, *http.Request) { <-release })
+	const large = 33 << 20
+	for i := range 3 {
+		if status := g.deliver(event("contact.create", strconv.Itoa(i)+strings.Repeat("x", large))); status != http.StatusOK {
+			t.Fatalf("K-LINK was answered %d", status)
+		}
+	}
+	if !strings.Contains(g.log(), "too many attempts are late") {
+		t.Error("the third attempt was made")
+	}
+	close(release)
+	b.has(t, 3)
 }
