@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap/exp/zapslog"
 	"riverqueue.com/riverui"
 
 	"github.com/klinkgate/caddy-klink/inbox/queue"
@@ -86,7 +87,7 @@ func (ui *UI) open(q *sharedQueue) (*page, error) {
 	}
 	handler, err := riverui.NewHandler(&riverui.HandlerOpts{
 		Endpoints: endpoints,
-		Logger:    slog.New(queueLog(ui.logger)),
+		Logger:    slog.New(zapslog.NewHandler(ui.logger.Core(), zapslog.WithName("http.handlers.klink_inbox_ui"))),
 		Prefix:    ui.Path,
 	})
 	if err != nil {

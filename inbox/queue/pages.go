@@ -41,10 +41,7 @@ type Subject struct {
 	Key   Key
 }
 
-var (
-	errEnded   = errors.New("the event is not waiting any more: retry it if it is dead, or delete it")
-	errNotKept = errors.New("the event was delivered or given up, and what was sent is not kept")
-)
+var errEnded = errors.New("the event is not waiting any more: retry it if it is dead, or delete it")
 
 // Act does to an event, of whichever queue, what an operator wants. What River's
 // page would do by itself leaves out what is kept beside River's tables.
@@ -92,7 +89,7 @@ func (q *Queue) retryKept(ctx context.Context, id int64) error {
 		return err
 	}
 	if delivery == nil {
-		return errNotKept
+		return errGone
 	}
 	return q.Retry(ctx, id)
 }
