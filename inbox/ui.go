@@ -36,9 +36,9 @@ func init() {
 // The path is that below which browsers see the page, whatever was rewritten
 // before; requests for other paths go to the next handler. Typically:
 //
-//	handle /inbox/* {
+//	handle /inbox* {
 //		basic_auth {
-//			operator {$OPERATOR_HASH}
+//			operator {env.OPERATOR_HASH}
 //		}
 //		klink_inbox_ui /inbox
 //	}
