@@ -2,11 +2,12 @@ package inbox_test
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/klinkgate/caddy-klink/inbox"
 )
 
 // TestRescuePassesThrough holds that with a backend that is well an inbox is not
@@ -199,37 +200,52 @@ func TestNothingAnswers(t *testing.T) {
 }
 
 // TestManyLateAttempts holds that a backend that hangs does not fill the memory:
-// beyond some number of late attempts events are stored without one, and arrive
-// all the same.
+// beyond some number of late attempts, or of bytes in them, events are stored
+// without one, and arrive all the same.
 func TestManyLateAttempts(t *testing.T) {
 	t.Parallel()
-	b := newBackend(t)
-	dir := shortTempDir(t)
-	g := startSite(t, dir, b, `klink_webhook {
-		hmac `+secret+`
-		max_body 64MiB
+	for name, late := range map[string]struct{ attempts, bytes int64 }{"attempts": {1000, 0}, "bytes": {0, 64 << 20}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBackend(t)
+			g := start(t, b, "retry 100ms")
+			done := inbox.AddLate(g.name, late.attempts, late.bytes)
+			if status := g.deliver(event("contact.create", name)); status != http.StatusOK {
+				t.Fatalf("K-LINK was answered %d", status)
+			}
+			got := b.has(t, 1)
+			if attempt := got[0].header.Get("Klink-Delivery-Attempt"); attempt != "1" {
+				t.Errorf("the attempt has the number %q, so K-LINK waited for it", attempt)
+			}
+			done()
+			if status := g.deliver(event("contact.create", name+" again")); status != http.StatusOK {
+				t.Fatalf("K-LINK was answered %d", status)
+			}
+			if attempt := b.has(t, 2)[1].header.Get("Klink-Delivery-Attempt"); attempt != "" {
+				t.Errorf("the attempt has the number %q, though there is room again", attempt)
+			}
+		})
 	}
-	klink_inbox {
-		name {name}
-		database sqlite://{dir}/inbox.db
-		deadline 100ms
-		timeout 20s
-		retry 100ms
-		deliver {
-			reverse_proxy {backend}
-		}
-	}`)
+}
+
+// TestLateAttemptsAreCounted holds that an attempt is late from the deadline until
+// it ends.
+func TestLateAttemptsAreCounted(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := start(t, b, "deadline 100ms\nretry 100ms")
 	release := make(chan struct{})
 	b.does(func(http.ResponseWriter, *http.Request) { <-release })
-	const large = 33 << 20
-	for i := range 3 {
-		if status := g.deliver(event("contact.create", strconv.Itoa(i)+strings.Repeat("x", large))); status != http.StatusOK {
-			t.Fatalf("K-LINK was answered %d", status)
-		}
+	body := event("contact.create", "1")
+	if status := g.deliver(body); status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", status)
 	}
-	if !strings.Contains(g.log(), "too many attempts are late") {
-		t.Error("the third attempt was made")
+	if attempts, bytes := inbox.Late(g.name); attempts != 1 || bytes != int64(len(body)) {
+		t.Errorf("%d attempts with %d bytes are late", attempts, bytes)
 	}
 	close(release)
-	b.has(t, 3)
+	wait(t, "no attempt is late", func() bool {
+		attempts, bytes := inbox.Late(g.name)
+		return attempts == 0 && bytes == 0
+	})
 }
