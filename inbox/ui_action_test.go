@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -162,14 +163,19 @@ func pause(t *testing.T, g *gateway, b *backend) {
 	if got := g.operate(http.MethodPut, queue+"/pause", ""); got.status != http.StatusOK {
 		t.Fatalf("answered %+v", got)
 	}
-	time.Sleep(time.Second) // the worker hears of it
-	g.deliver(theEvent)
+	sent := 0
+	wait(t, "the queue is paused, of which its workers hear within seconds", func() bool {
+		sent++
+		g.deliver(event("contact.create", strconv.Itoa(sent)))
+		time.Sleep(500 * time.Millisecond)
+		return len(b.got()) < sent
+	})
 	time.Sleep(time.Second)
-	b.has(t, 0)
+	b.has(t, sent-1)
 	if got := g.operate(http.MethodPut, queue+"/resume", ""); got.status != http.StatusOK {
 		t.Fatalf("answered %+v", got)
 	}
-	b.has(t, 1)
+	b.has(t, sent)
 }
 
 // freshPostgres returns the URL of a database for one test.

@@ -138,11 +138,12 @@ func TestUIGuard(t *testing.T) {
 		"invoked with basic_auth of its own": {loads, `invoke guarded`},
 	} {
 		for where, site := range map[string]string{
-			"a port":                         ":8080",
-			"a host":                         "http://ops.example.com",
-			"a host among others":            "http://127.0.0.1:8081 {\n}\nhttp://ops.example.com",
-			"a host called localhost":        "http://localhost:8080",
-			"a loopback address and another": "http:// {\nbind 127.0.0.1\n}\nhttp://ops.example.com:80",
+			"a port":                            ":8080",
+			"a host":                            "http://ops.example.com",
+			"a host among others":               "http://127.0.0.1:8081 {\n}\nhttp://ops.example.com",
+			"a host beside one with basic_auth": "http://other.example.com {\n" + basicAuth + "\nrespond 200\n}\nhttp://ops.example.com",
+			"a host called localhost":           "http://localhost:8080",
+			"a loopback address and another":    "http:// {\nbind 127.0.0.1\n}\nhttp://ops.example.com:80",
 		} {
 			t.Run(name+" on "+where, func(t *testing.T) {
 				t.Parallel()
@@ -186,16 +187,57 @@ const namedRoutes = `{
 }
 `
 
-// loadPage does with a Caddyfile what Caddy does before it listens.
 func loadPage(t testing.TB, caddyfile string) error {
 	t.Helper()
-	_, release, err := provision(adapt(t, caddyfile))
+	return loadConfig(adapt(t, caddyfile))
+}
+
+// loadConfig does what Caddy does before it listens.
+func loadConfig(config []byte) error {
+	_, release, err := provision(config)
 	if err == nil {
 		provisioning.Lock() // nor may it clean up meanwhile
 		defer provisioning.Unlock()
 		release()
 	}
 	return err
+}
+
+// TestUIGuardJSON holds the same of what a Caddyfile cannot say.
+func TestUIGuardJSON(t *testing.T) {
+	t.Parallel()
+	const (
+		page = `{"handler":"klink_inbox_ui","path":"/inbox"}`
+		auth = `{"handler":"authentication","providers":{"http_basic":{"accounts":[{"username":"operator","password":"$2a$04$MJ1YkyH.Nb9rfBdcKjCbpOY9DYWkqUjIhU0NhNXzQZfgxQgpPeE96"}]}}}`
+	)
+	for name, test := range map[string]struct {
+		loads  bool
+		server string
+	}{
+		"in one route behind it":           {true, `"routes":[{"handle":[` + auth + `,` + page + `]}]`},
+		"in one route before it":           {false, `"routes":[{"handle":[` + page + `,` + auth + `]}]`},
+		"in the next route":                {true, `"routes":[{"handle":[` + auth + `]},{"handle":[` + page + `]}]`},
+		"behind a terminal route":          {false, `"routes":[{"terminal":true,"handle":[` + auth + `]},{"handle":[` + page + `]}]`},
+		"in a group with it":               {false, `"routes":[{"group":"g","handle":[` + auth + `]},{"group":"g","handle":[` + page + `]}]`},
+		"for the errors of a subroute":     {false, `"routes":[{"handle":[{"handler":"subroute","routes":[{"handle":[` + auth + `]}],"errors":{"routes":[{"handle":[` + page + `]}]}}]}]`},
+		"for those of one behind it":       {true, `"routes":[{"handle":[` + auth + `,{"handler":"subroute","routes":[{"handle":[{"handler":"static_response"}]}],"errors":{"routes":[{"handle":[` + page + `]}]}}]}]`},
+		"in a route that nobody invokes":   {false, `"named_routes":{"page":{"handle":[` + page + `]}}`},
+		"in one that another one invokes":  {true, `"routes":[{"handle":[` + auth + `,{"handler":"invoke","name":"a"}]}],"named_routes":{"a":{"handle":[{"handler":"invoke","name":"b"}]},"b":{"handle":[` + page + `]}}`},
+		"on a server that listens nowhere": {false, `"listen":[],"routes":[{"handle":[` + page + `]}]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := test.server
+			if !strings.Contains(server, "listen") {
+				server = `"listen":[":8080"],` + server
+			}
+			err := loadConfig([]byte(`{"admin":{"disabled":true},"logging":{"logs":{"default":{"writer":{"output":"discard"}}}},"apps":{"http":{"servers":{"s":{` +
+				server + `,"automatic_https":{"disable":true}}}}}}`))
+			if test.loads && err != nil || !test.loads && (err == nil || !strings.Contains(err.Error(), "put basic_auth")) {
+				t.Errorf("loads: %v, want %v", err, test.loads)
+			}
+		})
+	}
 }
 
 // TestUILocalSite holds that a page needs no authentication on a site that listens

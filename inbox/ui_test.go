@@ -36,7 +36,7 @@ func webhookWith(options string) string {
 }
 
 func pageAt(path, before string) string {
-	return `handle ` + path + `* {
+	return `route ` + path + `* {
 		` + before + `
 		klink_inbox_ui ` + path + ` {
 			inbox {name}
@@ -192,16 +192,24 @@ func TestUIPaths(t *testing.T) {
 func TestUINeedsAuthenticatedRequest(t *testing.T) {
 	t.Parallel()
 	verify := newBackend(t) // which lets everybody in
+	verify.does(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Pass", "yes") })
 	for name, test := range map[string]struct {
 		before string
 		path   string
 		host   string
 		status int
 	}{
-		"basic_auth":                              {basicAuth, "/inbox/", "ops.example.com", 200},
-		"basic_auth that covers another path":     {strings.Replace(basicAuth, "{", "/admin/* {", 1), "/inbox/", "ops.example.com", 403},
-		"forward_auth":                            {"forward_auth " + verify.address + " {\nuri /verify\n}", "/inbox/", "ops.example.com", 200},
-		"forward_auth that covers another path":   {"forward_auth /admin/* " + verify.address + " {\nuri /verify\n}", "/inbox/", "ops.example.com", 403},
+		"basic_auth":                            {basicAuth, "/inbox/", "ops.example.com", 200},
+		"basic_auth that covers another path":   {strings.Replace(basicAuth, "{", "/admin/* {", 1), "/inbox/", "ops.example.com", 403},
+		"forward_auth":                          {"forward_auth " + verify.address + " {\nuri /verify\n}", "/inbox/", "ops.example.com", 200},
+		"forward_auth that covers another path": {"forward_auth /admin/* " + verify.address + " {\nuri /verify\n}", "/inbox/", "ops.example.com", 403},
+		"another server's answer that passes on": {strings.Replace(basicAuth, "{", "/admin/* {", 1) + `
+			reverse_proxy ` + verify.address + ` {
+				@pass header X-Pass *
+				handle_response @pass {
+					vars passed yes
+				}
+			}`, "/inbox/", "ops.example.com", 403},
 		"a local site by the name of the machine": {"", "/inbox/", "localhost:8080", 200},
 		"a local site by its address":             {"", "/inbox/", "127.0.0.1:8080", 200},
 		"a local site by its IPv6 address":        {"", "/inbox/", "[::1]:8080", 200},
@@ -209,7 +217,7 @@ func TestUINeedsAuthenticatedRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := startSite(t, shortTempDir(t), newBackend(t), webhookWith("")+pageAt("/inbox", test.before))
+			g := startSite(t, shortTempDir(t), newBackend(t), webhookWith("")+"route {\n"+pageAt("/inbox", test.before)+"}")
 			r := g.operator(http.MethodGet, test.path, "")
 			r.Host = test.host
 			got := g.send(r)
