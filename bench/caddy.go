@@ -11,6 +11,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // what a built Caddy has
 
 	_ "github.com/klinkgate/caddy-klink" // the gateway itself
+	"github.com/klinkgate/caddy-klink/bench/process"
 )
 
 // caddyfile has the address to listen on, what stands before the proxy, and the backend.
@@ -48,12 +49,12 @@ const naiveHandler = `bench_naive ` + secret
 
 // startCaddy runs this program again as Caddy, with a directive before the proxy.
 func startCaddy(directive string) starter {
-	return func(p place) (*process, error) {
+	return func(p place) (*process.Process, error) {
 		return startCaddyfile(p.dir, fmt.Sprintf(caddyfile, p.listen, directive, p.backend), p.profile)
 	}
 }
 
-func startCaddyfile(dir, text, profile string) (*process, error) {
+func startCaddyfile(dir, text, profile string) (*process.Process, error) {
 	config := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err

@@ -53,20 +53,20 @@ func (b *bench) contest(ctx context.Context, bodies [][]byte) ([]*contest, error
 	if err != nil {
 		return nil, err
 	}
-	defer backend.stop()
+	defer backend.Stop()
 	var contests []*contest
 	for _, c := range b.contenders {
 		r, err := b.launch(ctx, c, address, webhookPath, bodies)
 		if err != nil {
 			return nil, err
 		}
-		defer r.stop()
+		defer r.Stop()
 		contests = append(contests, &contest{running: r, failures: map[string]int{}})
 	}
 	for round := range b.rounds {
 		for _, c := range rotated(contests, round) {
 			if err := c.measure(b.settings); err != nil {
-				return nil, fmt.Errorf("%s: %w\n%s", c.name, err, c.log())
+				return nil, fmt.Errorf("%s: %w\n%s", c.name, err, c.Log())
 			}
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
@@ -74,7 +74,7 @@ func (b *bench) contest(ctx context.Context, bodies [][]byte) ([]*contest, error
 		}
 	}
 	for _, c := range contests {
-		if c.peakMemory, err = c.peak(); err != nil {
+		if c.peakMemory, err = c.Peak(); err != nil {
 			return nil, err
 		}
 	}
@@ -86,12 +86,12 @@ func (c *contest) measure(s settings) error {
 	g := newGenerator(c.running, s.connections)
 	defer g.close()
 	warm := g.run(s.warmup)
-	before, err := c.cpu()
+	before, err := c.CPU()
 	if err != nil {
 		return err
 	}
 	l := g.run(s.duration)
-	after, err := c.cpu()
+	after, err := c.CPU()
 	if err != nil {
 		return err
 	}
