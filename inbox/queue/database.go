@@ -1,0 +1,139 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Database is where queues keep their events: an SQLite file or a PostgreSQL
+// database. It must be closed after its queues.
+type Database struct {
+	sqlite  bool
+	engine  engine
+	writes  chan *write
+	ready   chan struct{} // closed once the tables are there
+	logger  *slog.Logger
+	release func() error
+
+	closing chan struct{}
+	loops   sync.WaitGroup
+}
+
+const (
+	migrateTimeout = 30 * time.Second
+	reconnectPause = 2 * time.Second
+	sweepInterval  = time.Minute
+	sweepTimeout   = 30 * time.Second
+)
+
+// Open opens a database by its URL, sqlite:///path or postgres://…, and sees to
+// its tables. A PostgreSQL server that is not there is waited for in the
+// background: until then nothing can be stored. A wrong URL, path, user or
+// database is an error.
+func Open(ctx context.Context, url string, logger *slog.Logger) (*Database, error) {
+	location, err := ParseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	db := &Database{
+		sqlite:  location.Path != "",
+		writes:  make(chan *write),
+		ready:   make(chan struct{}),
+		logger:  logger,
+		closing: make(chan struct{}),
+	}
+	if err := db.connect(ctx, location); err != nil {
+		return nil, err
+	}
+	err = db.prepare(ctx)
+	if err != nil && (db.sqlite || !mayPass(err)) {
+		return nil, errors.Join(err, db.release())
+	}
+	db.loops.Go(func() { db.run(err) })
+	return db, nil
+}
+
+func (db *Database) connect(ctx context.Context, location Location) (err error) {
+	if db.sqlite {
+		db.engine, db.release, err = openSQLite(location.Path, db.logger)
+	} else {
+		db.engine, db.release, err = openPostgres(ctx, location.Postgres, db.logger)
+	}
+	return err
+}
+
+// prepare creates what is missing of River's tables and of ours.
+func (db *Database) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
+	defer cancel()
+	if err := db.engine.migrate(ctx); err != nil {
+		return fmt.Errorf("database: its tables cannot be created: %w", err)
+	}
+	return nil
+}
+
+// mayPass says whether a failure to reach PostgreSQL could be over in a while:
+// everything but what the server says of user, password, rights and database.
+func mayPass(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return true
+	}
+	switch pgErr.Code[:2] {
+	case "28", "3D", "3F", "42":
+		return false
+	}
+	return true
+}
+
+// run waits for the database when it was not there at first, then commits what
+// comes and cleans up, until Close.
+func (db *Database) run(err error) {
+	for err != nil {
+		db.logger.Error("the inbox's database cannot be reached; nothing can be stored until it is", "error", err)
+		select {
+		case <-db.closing:
+			return
+		case <-time.After(reconnectPause):
+		}
+		err = db.prepare(context.Background())
+	}
+	close(db.ready)
+	db.loops.Go(db.sweepLoop)
+	db.commitLoop()
+}
+
+// sweepLoop deletes what belongs to jobs that were delivered, discarded, or
+// deleted at the end of their retention.
+func (db *Database) sweepLoop() {
+	for {
+		select {
+		case <-db.closing:
+			return
+		case <-time.After(sweepInterval):
+		}
+		if err := db.sweep(); err != nil {
+			db.logger.Error("cleaning up the inbox's database failed", "error", err)
+		}
+	}
+}
+
+func (db *Database) sweep() error {
+	ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
+	defer cancel()
+	return db.exec(ctx, db.engine.executor(), `DELETE FROM klink_inbox_payload WHERE NOT EXISTS (
+		SELECT 1 FROM river_job WHERE river_job.id = job_id AND river_job.state NOT IN ('completed', 'cancelled'))`)
+}
+
+// Close closes the database. Its queues must be closed before.
+func (db *Database) Close() error {
+	close(db.closing)
+	db.loops.Wait()
+	return db.release()
+}

@@ -1,0 +1,119 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// job is what River knows of an event.
+type job struct {
+	Key      string `json:"key"                river:"unique"`
+	Endpoint string `json:"endpoint"`
+	Event    string `json:"event,omitempty"`
+	Received int64  `json:"received"` // milliseconds of Unix time
+	Size     int64  `json:"size"`     // of what is to be sent, in bytes
+}
+
+// Kind implements river.JobArgs.
+func (job) Kind() string { return "klink_delivery" }
+
+// maxAttempts is more than will be made: how long an event is tried is a matter
+// of its age.
+const maxAttempts = 30000
+
+// knownStates are those in which an event is known: all but cancelled, which is
+// how an operator gives an event up on River's page.
+var knownStates = []rivertype.JobState{
+	rivertype.JobStateAvailable, rivertype.JobStateCompleted, rivertype.JobStateDiscarded, rivertype.JobStatePending,
+	rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled,
+}
+
+func (in *insertion) job() river.InsertManyParams {
+	d := in.delivery
+	at := in.when.At
+	if in.when.Dead {
+		at = time.Now().Add(time.Hour) // nobody is to take it before it is closed
+	}
+	return river.InsertManyParams{
+		Args: job{Key: d.Key.String(), Endpoint: d.Endpoint, Event: d.Event, Received: d.Received.UnixMilli(), Size: d.size()},
+		InsertOpts: &river.InsertOpts{
+			MaxAttempts: maxAttempts,
+			Queue:       in.queue,
+			ScheduledAt: at,
+			UniqueOpts:  river.UniqueOpts{ByArgs: true, ByQueue: true, ByState: knownStates},
+		},
+	}
+}
+
+// Store returns when the event is on disk, or was there already. It fails with
+// ErrFull or ErrUnavailable.
+func (q *Queue) Store(ctx context.Context, d *Delivery, when When) (Stored, error) {
+	if !q.usage.fits(d.size(), &q.config) {
+		return Stored{}, ErrFull
+	}
+	in := &insertion{delivery: d, queue: q.config.Name, when: when, dedupe: q.config.Dedupe}
+	began := time.Now()
+	if err := q.db.commit(ctx, &write{insertion: in}); err != nil {
+		return Stored{}, err
+	}
+	if note := q.config.Counts.Committed; note != nil {
+		note(time.Since(began))
+	}
+	if !in.stored.Duplicate {
+		q.config.Counts.Stored.Add(1)
+		q.usage.add(1, d.size())
+		if when.Dead {
+			q.config.Counts.Dead.Add(1)
+		}
+	}
+	return in.stored, nil
+}
+
+// Finish closes an event whose first attempt went on after it was stored, and
+// then succeeded.
+func (q *Queue) Finish(ctx context.Context, id int64) error {
+	now := q.db.timeArg(time.Now())
+	err := q.db.exec(ctx, q.db.engine.executor(),
+		"UPDATE river_job SET state = 'completed', finalized_at = $1, attempt = 1 WHERE id = $2 AND state IN ('scheduled', 'available')", now, id)
+	if err != nil {
+		return err
+	}
+	q.config.Counts.Delivered.Add(1)
+	return q.forget(ctx, id)
+}
+
+// Release says that the first attempt at a stored event has ended without
+// success: the next follows when When says.
+func (q *Queue) Release(ctx context.Context, id int64, when When) error {
+	row, err := q.db.engine.get(ctx, id)
+	if err != nil {
+		return err
+	}
+	if row.State != rivertype.JobStateScheduled {
+		return nil // somebody has retried or discarded it meanwhile
+	}
+	executor := q.db.engine.executor()
+	when.Tried = true
+	if err := q.db.noteAttempt(ctx, executor, id, when); err != nil {
+		return err
+	}
+	if when.Dead {
+		q.config.Counts.Dead.Add(1)
+		return q.markDead(ctx, id)
+	}
+	return q.db.exec(ctx, executor, "UPDATE river_job SET scheduled_at = $1 WHERE id = $2 AND state = 'scheduled'",
+		q.db.timeArg(when.At), id)
+}
+
+func (q *Queue) markDead(ctx context.Context, id int64) error {
+	return q.db.exec(ctx, q.db.engine.executor(), "UPDATE klink_inbox_payload SET dead = $1 WHERE job_id = $2", true, id)
+}
+
+// forget deletes what was kept to deliver an event. From then on it counts as
+// delivered, whatever becomes of this process.
+func (q *Queue) forget(ctx context.Context, id int64) error {
+	return q.db.commit(ctx, &write{forget: id})
+}

@@ -1,0 +1,103 @@
+package queue
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	measureInterval = time.Second
+	measureTimeout  = 10 * time.Second
+	// warnAt is the part of max_stored above which operators are warned.
+	warnAt = 0.8
+)
+
+// Backlog is what a queue holds.
+type Backlog struct {
+	Waiting int64     // events that are to be delivered
+	Dead    int64     // events that were given up
+	Bytes   int64     // what both take
+	Oldest  time.Time // when the oldest that is waiting came; zero when none is
+}
+
+// usage is the backlog as it was measured last, and what has happened to it
+// since.
+type usage struct {
+	mu      sync.Mutex
+	backlog Backlog
+	warned  bool
+}
+
+func (u *usage) add(events, bytes int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.backlog.Waiting += events
+	u.backlog.Bytes += bytes
+}
+
+// fits says whether there is room for another event of that size.
+func (u *usage) fits(size int64, c *Config) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.backlog.Waiting+u.backlog.Dead < c.MaxStored && u.backlog.Bytes+size <= c.MaxStoredBytes
+}
+
+// set takes over a measurement and returns whether it is the first one above
+// warnAt.
+func (u *usage) set(b Backlog, c *Config) (warn bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.backlog = b
+	nearly := float64(b.Waiting+b.Dead) > warnAt*float64(c.MaxStored) || float64(b.Bytes) > warnAt*float64(c.MaxStoredBytes)
+	warn = nearly && !u.warned
+	u.warned = nearly
+	return warn
+}
+
+// Backlog returns what the queue held when that was measured last, about a second
+// ago.
+func (q *Queue) Backlog() Backlog {
+	q.usage.mu.Lock()
+	defer q.usage.mu.Unlock()
+	return q.usage.backlog
+}
+
+// Reachable says whether the backend is taken to be up.
+func (q *Queue) Reachable() bool { return q.gate.open() }
+
+// measureLoop measures the backlog until the queue is closed. A long one takes a
+// while to count, and is counted less often.
+func (q *Queue) measureLoop() {
+	for {
+		began := time.Now()
+		if err := q.measure(); err != nil {
+			q.config.Logger.Error("the inbox's backlog cannot be measured", "inbox", q.config.Name, "error", err)
+		}
+		if !q.pause(max(measureInterval, 20*time.Since(began))) {
+			return
+		}
+	}
+}
+
+func (q *Queue) measure() error {
+	ctx, cancel := context.WithTimeout(context.Background(), measureTimeout)
+	defer cancel()
+	row := q.db.queryRow(ctx, `SELECT count(*) FILTER (WHERE NOT dead), count(*) FILTER (WHERE dead),
+		CAST(coalesce(sum(size), 0) AS bigint), coalesce(min(received) FILTER (WHERE NOT dead), 0)
+		FROM klink_inbox_payload WHERE queue = $1`, q.config.Name)
+	var b Backlog
+	var oldest int64
+	if err := row.Scan(&b.Waiting, &b.Dead, &b.Bytes, &oldest); err != nil {
+		return err
+	}
+	if oldest > 0 {
+		b.Oldest = time.UnixMilli(oldest)
+	}
+	if q.usage.set(b, &q.config) {
+		q.config.Logger.Warn("the inbox is nearly full; once it is, deliveries are refused and K-LINK counts errors: mend the backend, discard dead events, or raise max_stored",
+			"inbox", q.config.Name, "waiting", b.Waiting, "dead", b.Dead, "bytes", b.Bytes,
+			"max_stored", q.config.MaxStored, "max_stored_bytes", q.config.MaxStoredBytes)
+	}
+	return nil
+}
