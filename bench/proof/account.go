@@ -37,6 +37,7 @@ type result struct {
 	LongestDown seconds `json:"longest_down"` // of the gateway, until it took connections again
 
 	Order   order    `json:"order"`
+	Left    int      `json:"left"`    // in the inbox at the end
 	Drained *seconds `json:"drained"` // how long the rest took after the last event; null: too long
 	Healthy latency  `json:"healthy"`
 }

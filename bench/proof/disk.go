@@ -89,7 +89,7 @@ func (t *trial) fill(ctx context.Context, ballast string) (result, error) {
 	if err := send(withRoom); err != nil {
 		return result{}, err
 	}
-	if _, err := t.drain(ctx); err != nil {
+	if _, _, err := t.drain(ctx); err != nil {
 		return result{}, err
 	}
 	if err := fillUp(ballast); err != nil {
@@ -115,10 +115,10 @@ func (t *trial) fill(ctx context.Context, ballast string) (result, error) {
 	if err := send(again); err != nil {
 		return result{}, err
 	}
-	drained, err := t.drain(ctx)
+	drained, left, err := t.drain(ctx)
 	t.ledger.entries = t.ledger.entries[:next]
 	r := t.account()
-	r.Drained = drained
+	r.Drained, r.Left = drained, left
 	r.PassedFull = t.accepted(withRoom, withRoom+passed)
 	r.ErrorsFull = r.Errors
 	r.WorksAgain = t.accepted(next-again, next) == again

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -67,8 +68,17 @@ func (t *trial) one(ctx context.Context, first, end int) (waits []time.Duration,
 		}
 		waits = append(waits, d.Attempts[0].Latency)
 	}
-	_, err = t.drain(ctx)
-	return waits, err
+	return waits, t.await(ctx, t.ledger.entries[first:end])
+}
+
+// await waits until the backend has processed the events.
+func (t *trial) await(ctx context.Context, entries []*entry) error {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end) && ctx.Err() == nil; pause(ctx, 5*time.Millisecond) {
+		if t.ledger.done(entries) {
+			return nil
+		}
+	}
+	return errors.Join(errors.New("not all events have reached the backend after 30 s"), ctx.Err())
 }
 
 func compared(waits map[string][]time.Duration, base string) map[string]latency {

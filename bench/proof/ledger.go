@@ -31,7 +31,8 @@ type entry struct {
 
 // visit is one request of the gateway for an event.
 type visit struct {
-	later        string // the delivery's id when it comes from the inbox, otherwise ""
+	id           string // of the delivery, "" without an inbox
+	later        bool   // it comes from the inbox
 	began        time.Time
 	processed    time.Time // zero when the backend has not processed the event
 	acknowledged bool      // the backend has answered 200, to a gateway that was still there
@@ -102,7 +103,7 @@ func (l *ledger) arrive(r *http.Request, body []byte) *visit {
 		}
 		return nil
 	}
-	v := &visit{began: time.Now(), later: r.Header.Get("Klink-Delivery-Id")}
+	v := &visit{began: time.Now(), id: r.Header.Get("Klink-Delivery-Id"), later: r.Header.Get("Klink-Delivery-Attempt") != ""}
 	e.visits = append(e.visits, v)
 	return v
 }
@@ -125,6 +126,13 @@ func (l *ledger) release(v *visit) {
 	if v.released.IsZero() {
 		v.released = time.Now()
 	}
+}
+
+// done says whether the backend has processed all of the entries.
+func (l *ledger) done(entries []*entry) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !slices.ContainsFunc(entries, func(e *entry) bool { return !e.processed() })
 }
 
 // processed says whether the backend has processed the event.

@@ -20,11 +20,10 @@ type turn struct{ sent, waited, delivered time.Time }
 func orderOf(entries []*entry) (o order) {
 	var turns []turn
 	for _, e := range entries {
-		t, stable := e.turn()
-		if !stable {
+		if !e.stable() {
 			o.Unstable++
 		}
-		if !t.delivered.IsZero() {
+		if t := e.turn(); !t.delivered.IsZero() {
 			turns = append(turns, t)
 		}
 	}
@@ -45,27 +44,22 @@ func orderOf(entries []*entry) (o order) {
 	return o
 }
 
-// turn returns the zero turn for an event that the inbox did not deliver. It is not stable if its delivery changed its id.
-func (e *entry) turn() (t turn, stable bool) {
-	id := ""
-	for _, v := range e.visits {
-		switch {
-		case v.later == "":
-		case id == "":
-			id = v.later
-			t = e.firstTurn(v)
-		case v.later != id:
-			return t, false
-		}
+// turn returns the zero turn for an event that the inbox did not deliver.
+func (e *entry) turn() turn {
+	first := slices.IndexFunc(e.visits, func(v *visit) bool { return v.later })
+	if first < 0 || len(e.delivery.Attempts) == 0 {
+		return turn{}
 	}
-	return t, true
+	return e.firstTurn(e.visits[first])
+}
+
+// stable says whether all visits have the same delivery's id.
+func (e *entry) stable() bool {
+	return !slices.ContainsFunc(e.visits, func(v *visit) bool { return v.id != e.visits[0].id })
 }
 
 // firstTurn is about the first visit from the inbox. While a live visit went on, the event did not wait.
 func (e *entry) firstTurn(first *visit) turn {
-	if len(e.delivery.Attempts) == 0 {
-		return turn{}
-	}
 	t := turn{sent: e.delivery.Attempts[0].Start, waited: e.accepted(), delivered: first.began}
 	for _, v := range e.visits {
 		if v.began.Before(first.began) && v.released.After(t.waited) {

@@ -81,7 +81,7 @@ func (r *repeats) count(why reason, e *entry, done []*visit) {
 // story tells of visits.
 func story(visits []*visit) (text string) {
 	for _, v := range visits {
-		text += fmt.Sprintf(" [%s–%s, processed %s, acknowledged %t, delivery %q]",
+		text += fmt.Sprintf(" [%s–%s, processed %s, acknowledged %t, from the inbox %t]",
 			clock(v.began), clock(v.released), clock(v.processed), v.acknowledged, v.later)
 	}
 	return text

@@ -90,7 +90,7 @@ func (r *report) want(name string, x result) {
 		{x.Altered == 0, fmt.Sprintf("%d requests were not as they had been sent", x.Altered)},
 		{x.Order.Unstable == 0, fmt.Sprintf("%d deliveries changed their id", x.Order.Unstable)},
 		{!x.Deactivated, "the endpoint was deactivated"},
-		{x.Drained != nil, "the inbox was not empty in the end"},
+		{x.Drained != nil, fmt.Sprintf("%d events were left in the inbox", x.Left)},
 	} {
 		if !w.holds {
 			r.miss(name, "%s", w.text)
@@ -179,6 +179,7 @@ var rows = append(accounts[:len(accounts):len(accounts)],
 	row{"… overtaken by more than " + fmt.Sprint(concurrency), func(x result) any { return x.Order.Overtaken }},
 	row{"… overtaken by, at most", func(x result) any { return x.Order.Worst }},
 	row{"inbox empty after", drained},
+	row{"… left in it", func(x result) any { return x.Left }},
 	row{"all well: p50", func(x result) any { return x.Healthy.P50 }},
 	row{"… added", func(x result) any { return x.Healthy.AddedP50 }},
 	row{"all well: p99", func(x result) any { return x.Healthy.P99 }},
@@ -189,6 +190,7 @@ var diskRows = append(accounts[:len(accounts):len(accounts)],
 	row{"passed through while it was full", func(x result) any { return x.PassedFull }},
 	row{"works again", func(x result) any { return yes(x.WorksAgain) }},
 	row{"inbox empty after", drained},
+	row{"… left in it", func(x result) any { return x.Left }},
 )
 
 func yes(b bool) string {

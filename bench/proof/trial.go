@@ -101,12 +101,12 @@ func (p *proof) try(ctx context.Context, c contender) (result, error) {
 	if err := t.run(ctx); err != nil {
 		return result{}, fmt.Errorf("%w\n%s", err, t.gateway.log())
 	}
-	drained, err := t.drain(ctx)
+	drained, left, err := t.drain(ctx)
 	if err != nil {
 		return result{}, fmt.Errorf("%w\n%s", err, t.gateway.log())
 	}
 	r := t.account()
-	r.Drained = drained
+	r.Drained, r.Left = drained, left
 	return r, nil
 }
 
@@ -155,23 +155,31 @@ func (t *trial) disturbOnce(ctx context.Context, d disturbance) error {
 // maxDrain bounds how long what is left may take.
 const maxDrain = 5 * time.Minute
 
-// drain waits until the inbox has delivered everything and the backend is idle. It returns how long that took.
-func (t *trial) drain(ctx context.Context) (*seconds, error) {
+// settled is how long an inbox is empty before that is believed: its depth is measured once in a second.
+const settled = 2500 * time.Millisecond
+
+// drain waits until the inbox has delivered everything and the backend is idle. It returns how long that took, nil if it
+// did not come to an end, and how many events are left.
+func (t *trial) drain(ctx context.Context) (took *seconds, left int, err error) {
 	start := time.Now()
+	busy := start // the last time that there was something
 	for end := start.Add(min(t.scale.of(3*time.Hour)+15*time.Second, maxDrain)); time.Now().Before(end); pause(ctx, 100*time.Millisecond) {
-		depth := 0
-		if t.inbox() {
-			var err error
-			if depth, err = t.gateway.depth(ctx); err != nil {
-				return nil, err
-			}
+		if left, err = t.left(ctx); err != nil {
+			return nil, left, err
 		}
-		if depth == 0 && t.backend.idle() {
-			return &seconds{time.Since(start)}, nil
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+		if left > 0 || !t.backend.idle() {
+			busy = time.Now()
+		} else if !t.inbox() || time.Since(busy) >= settled {
+			return &seconds{busy.Sub(start)}, left, nil
 		}
 	}
-	return nil, nil //nolint:nilnil // it has not been drained
+	return nil, left, ctx.Err()
+}
+
+// left returns how many events the inbox still has to deliver.
+func (t *trial) left(ctx context.Context) (int, error) {
+	if !t.inbox() {
+		return 0, nil
+	}
+	return t.gateway.depth(ctx)
 }
