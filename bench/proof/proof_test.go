@@ -32,19 +32,50 @@ func TestProof(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("all well", func(t *testing.T) { testHealthy(t, p) })
-	t.Run("full disk", func(t *testing.T) { testFullDisk(t, p) })
+	liar := begin(t, quiet(p), contender{name: "liar", directive: "respond 200"})
+	changer := begin(t, quiet(p), contender{name: "changer", directive: "uri query -empty\nreverse_proxy <backend>"})
+	var results []func(*testing.T) result
 	for _, c := range p.chosen {
-		t.Run(c.word(), func(t *testing.T) {
-			t.Parallel()
-			if c.inbox() {
-				testInbox(t, p, c)
-			} else {
-				testPlain(t, p, c)
-			}
-		})
+		results = append(results, begin(t, p, c))
 	}
-	t.Run("liar", func(t *testing.T) { testLiar(t, p) })
-	t.Run("changer", func(t *testing.T) { testChanger(t, p) })
+	t.Run("full disk", func(t *testing.T) { testFullDisk(t, p) })
+	t.Run("liar", func(t *testing.T) { testLiar(t, liar(t)) })
+	t.Run("changer", func(t *testing.T) { testChanger(t, changer(t)) })
+	for i, c := range p.chosen {
+		t.Run(c.word(), func(t *testing.T) { testContender(t, c, results[i](t)) })
+	}
+}
+
+// begin tries a contender beside others, since trials mostly wait. What it returns waits for the result.
+func begin(t *testing.T, p *proof, c contender) func(*testing.T) result {
+	t.Helper()
+	var x result
+	var err error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		x, err = p.try(t.Context(), c)
+	}()
+	t.Cleanup(func() { <-ended })
+	return func(t *testing.T) result {
+		t.Helper()
+		<-ended
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+}
+
+func testContender(t *testing.T, c contender, x result) {
+	r := newReport(short)
+	r.add(c, x)
+	t.Log(r.text())
+	if c.inbox() {
+		testInbox(t, r)
+	} else {
+		testPlain(t, r)
+	}
 }
 
 func missingPostgres(t *testing.T) {
@@ -55,10 +86,7 @@ func missingPostgres(t *testing.T) {
 	t.Skip(remedy)
 }
 
-func testInbox(t *testing.T, p *proof, c contender) {
-	r := newReport(p.settings)
-	r.add(c, try(t, p, c))
-	t.Log(r.text())
+func testInbox(t *testing.T, r *report) {
 	for _, missed := range r.Missed {
 		t.Error(missed)
 	}
@@ -67,11 +95,8 @@ func testInbox(t *testing.T, p *proof, c contender) {
 	}
 }
 
-func testPlain(t *testing.T, p *proof, c contender) {
-	r := newReport(p.settings)
-	r.add(c, try(t, p, c))
+func testPlain(t *testing.T, r *report) {
 	x := r.Results[0]
-	t.Log(r.text())
 	if x.Lost == 0 || !x.Deactivated || x.LostUnsent == 0 || x.LostAfter200 > 0 || x.Lost+x.Processed != x.Events {
 		t.Error("plain reverse_proxy must lose events, and the endpoint, but none after a 200")
 	}
@@ -83,18 +108,16 @@ func testPlain(t *testing.T, p *proof, c contender) {
 	}
 }
 
-// testLiar has a gateway that answers 200 and does nothing.
-func testLiar(t *testing.T, p *proof) {
-	x := try(t, quiet(p), contender{name: "liar", directive: "respond 200"})
+// testLiar is about a gateway that answers 200 and does nothing.
+func testLiar(t *testing.T, x result) {
 	if x.LostAfter200 != x.Events || x.Processed != 0 {
 		t.Errorf("%d of %d lost after a 200, %d processed", x.LostAfter200, x.Events, x.Processed)
 	}
 	wants(t, x, "events lost after a 200", "events lost in all")
 }
 
-// testChanger has a gateway that does not leave the target as it is.
-func testChanger(t *testing.T, p *proof) {
-	x := try(t, quiet(p), contender{name: "changer", directive: "uri query -empty\nreverse_proxy <backend>"})
+// testChanger is about a gateway that does not leave the target as it is.
+func testChanger(t *testing.T, x result) {
 	if x.Altered == 0 || x.Processed != 0 || len(x.Details) != maxChanges || !strings.HasPrefix(x.Details[0], "target is ") {
 		t.Errorf("%d altered, %d processed: %q", x.Altered, x.Processed, x.Details)
 	}
@@ -106,15 +129,6 @@ func quiet(p *proof) *proof {
 	q := *p
 	q.events, q.duration, q.kills, q.away = 20, time.Second, 0, 0
 	return &q
-}
-
-func try(t *testing.T, p *proof, c contender) result {
-	t.Helper()
-	x, err := p.try(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return x
 }
 
 // wants says what would be missed if the result were an inbox's.
