@@ -61,13 +61,23 @@ func (b *backend) listen() error {
 	if b.server != nil {
 		return nil
 	}
-	listener, err := net.Listen("tcp", b.address)
+	listener, err := listenAgain(b.address)
 	if err != nil {
 		return fmt.Errorf("backend: %w", err)
 	}
 	b.server = &http.Server{Handler: b, ReadHeaderTimeout: time.Minute}
 	go b.server.Serve(listener) //nolint:errcheck // it ends when it is closed
 	return nil
+}
+
+// listenAgain is patient: a child that is being started has the old listener open for a moment.
+func listenAgain(address string) (listener net.Listener, err error) {
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if listener, err = net.Listen("tcp", address); err == nil {
+			return listener, nil
+		}
+	}
+	return nil, err
 }
 
 // close cuts all connections and refuses new ones.

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/klinkgate/caddy-klink/bench/postgres"
 )
 
 // proof is one run of the program.
@@ -16,7 +18,7 @@ type proof struct {
 	chosen   []contender
 	missing  []string // what cannot be tried here, and why
 	caddy    string
-	postgres *postgres
+	postgres *postgres.Server
 }
 
 func newProof(s settings, progress io.Writer) (*proof, error) {
@@ -32,7 +34,7 @@ func newProof(s settings, progress io.Writer) (*proof, error) {
 }
 
 func (p *proof) close() {
-	p.postgres.close()
+	p.postgres.Close()
 	_ = os.RemoveAll(p.dir)
 }
 
@@ -72,7 +74,7 @@ func (p *proof) prepare(ctx context.Context) (err error) {
 	var here []contender
 	for _, c := range p.chosen {
 		if c.postgres && p.postgres == nil {
-			if p.postgres, err = findPostgres(ctx, p.dir, p.restarts > 0); err != nil {
+			if p.postgres, err = postgres.Find(ctx, p.dir, p.restarts > 0); err != nil {
 				p.missing = append(p.missing, c.name+": "+err.Error())
 				continue
 			}
@@ -94,7 +96,7 @@ func (p *proof) openTrial(ctx context.Context, c contender, s settings, database
 	switch {
 	case database != "":
 	case c.postgres:
-		if database, err = p.postgres.create(ctx); err != nil {
+		if database, err = p.postgres.Create(ctx); err != nil {
 			return nil, err
 		}
 		t.dropped = database

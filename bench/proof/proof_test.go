@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klinkgate/caddy-klink/bench/postgres"
 )
 
 // short is a run that is over in some seconds. The times are longer in proportion than those of the whole program:
@@ -24,7 +26,7 @@ func TestProof(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.close)
-	if os.Getenv(postgresVariable) == "" {
+	if os.Getenv(postgres.Variable) == "" {
 		p.chosen = slices.DeleteFunc(p.chosen, func(c contender) bool { return c.postgres })
 		t.Run("PostgreSQL", missingPostgres)
 	}
@@ -79,7 +81,7 @@ func testContender(t *testing.T, c contender, x result) {
 }
 
 func missingPostgres(t *testing.T) {
-	const remedy = "set " + postgresVariable + " to the URL of a PostgreSQL whose user may create databases"
+	const remedy = "set " + postgres.Variable + " to the URL of a PostgreSQL whose user may create databases"
 	if os.Getenv("CI") == "true" {
 		t.Fatal(remedy)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/klinkgate/caddy-klink/bench/postgres"
 	"github.com/klinkgate/caddy-klink/bench/process"
 	"github.com/klinkgate/caddy-klink/sender"
 )
@@ -14,7 +15,7 @@ import (
 type trial struct {
 	settings
 	contender
-	postgres *postgres
+	postgres *postgres.Server
 	dropped  string // the database that is dropped at the end, or ""
 
 	ledger  *ledger
@@ -70,7 +71,7 @@ func (t *trial) close() {
 	if t.dropped != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		_ = t.postgres.drop(ctx, t.dropped) // a server of ours goes away anyhow
+		_ = t.postgres.Drop(ctx, t.dropped) // a server of ours goes away anyhow
 	}
 }
 
@@ -130,7 +131,7 @@ func (t *trial) run(ctx context.Context) error {
 // disturb kills the gateway and restarts the database, and ends early with ctx.
 func (t *trial) disturb(ctx context.Context, start time.Time) error {
 	restarts := 0
-	if t.contender.postgres && t.postgres.cluster != nil {
+	if t.contender.postgres && t.postgres.Ours() {
 		restarts = t.restarts
 	}
 	for _, d := range newDisturbances(dice(t.seed, forDisturbances), t.duration, t.kills, restarts) {
@@ -147,7 +148,7 @@ func (t *trial) disturb(ctx context.Context, start time.Time) error {
 
 func (t *trial) disturbOnce(ctx context.Context, d disturbance) error {
 	if d.database {
-		return t.postgres.cluster.restart(ctx)
+		return t.postgres.Restart(ctx)
 	}
 	return t.gateway.kill(ctx)
 }

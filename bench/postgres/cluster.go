@@ -1,4 +1,4 @@
-package main
+package postgres
 
 import (
 	"context"
@@ -92,7 +92,7 @@ func (c *cluster) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); pause(ctx, 5*time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
 		var connection *pgx.Conn
 		if connection, err = pgx.Connect(ctx, where.String()); err == nil {
 			return connection.Close(ctx)
@@ -102,7 +102,6 @@ func (c *cluster) start(ctx context.Context) (err error) {
 	return fmt.Errorf("PostgreSQL: %w\n%s", err, c.process.Log())
 }
 
-// restart stops the server as a crash does, so that it has to recover, and starts it again.
 func (c *cluster) restart(ctx context.Context) error {
 	c.process.End(syscall.SIGQUIT)
 	return c.start(ctx)
