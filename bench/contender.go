@@ -17,6 +17,7 @@ type contender struct {
 	start    starter
 	sign     signing       // what its requests are signed with
 	verifies bool          // whether a forged request must be refused
+	unique   bool          // whether it must not get the same event twice
 	missing  func() string // what the machine lacks for it, or ""; nil: nothing
 }
 
@@ -108,6 +109,14 @@ func (b *bench) launch(ctx context.Context, c contender, backend, path string, b
 		return nil, err
 	}
 	return r, nil
+}
+
+// source returns where the n-th connection's requests come from.
+func (r *running) source(n int) source {
+	if r.unique {
+		return newStamper(r.address, webhookPath).next
+	}
+	return inTurn(r.requests, n)
 }
 
 // tryOut never asks for heldPath, whose answer would wait for others.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +20,9 @@ const Variable = "KLINK_TEST_POSTGRES"
 type Server struct {
 	url     *url.URL
 	cluster *cluster // nil when the server is not ours
+
+	mu      sync.Mutex
+	created []string // the names of databases
 }
 
 // Find returns the server that the environment names or, where it names none, one of our own, with its files in dir. With
@@ -39,10 +43,18 @@ func Find(ctx context.Context, dir string, own bool) (*Server, error) {
 	return &Server{url: c.url(), cluster: c}, nil
 }
 
-// Close stops a server of our own.
+// Close stops a server of our own, and removes the databases from another one.
 func (s *Server) Close() {
-	if s != nil && s.cluster != nil {
+	switch {
+	case s == nil:
+	case s.cluster != nil:
 		s.cluster.stop()
+	default:
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		for _, name := range s.created {
+			_ = s.execute(ctx, "DROP DATABASE "+name+" WITH (FORCE)") // there is nobody to tell
+		}
 	}
 }
 
@@ -54,22 +66,16 @@ func (s *Server) Restart(ctx context.Context) error { return s.cluster.restart(c
 
 // Create makes an empty database and returns its URL.
 func (s *Server) Create(ctx context.Context) (string, error) {
-	name := fmt.Sprintf("klink_bench_%d_%d", os.Getpid(), time.Now().UnixNano())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := fmt.Sprintf("klink_bench_%d_%d", os.Getpid(), len(s.created)+1)
 	if err := s.execute(ctx, "CREATE DATABASE "+name); err != nil {
 		return "", err
 	}
+	s.created = append(s.created, name)
 	u := *s.url
 	u.Path = "/" + name
 	return u.String(), nil
-}
-
-// Drop removes a database that Create made.
-func (s *Server) Drop(ctx context.Context, database string) error {
-	u, err := url.Parse(database)
-	if err != nil {
-		return err
-	}
-	return s.execute(ctx, "DROP DATABASE "+u.Path[1:]+" WITH (FORCE)")
 }
 
 func (s *Server) execute(ctx context.Context, statement string) error {

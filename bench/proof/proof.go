@@ -99,7 +99,6 @@ func (p *proof) openTrial(ctx context.Context, c contender, s settings, database
 		if database, err = p.postgres.Create(ctx); err != nil {
 			return nil, err
 		}
-		t.dropped = database
 	default:
 		database = "sqlite://" + filepath.Join(dir, "inbox.db")
 	}

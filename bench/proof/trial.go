@@ -16,7 +16,6 @@ type trial struct {
 	settings
 	contender
 	postgres *postgres.Server
-	dropped  string // the database that is dropped at the end, or ""
 
 	ledger  *ledger
 	backend *backend
@@ -67,11 +66,6 @@ func (t *trial) close() {
 	}
 	if t.backend != nil {
 		t.backend.close()
-	}
-	if t.dropped != "" {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = t.postgres.Drop(ctx, t.dropped) // a server of ours goes away anyhow
 	}
 }
 
