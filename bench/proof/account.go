@@ -82,7 +82,7 @@ func (r *result) addEvent(e *entry, downs []outage) {
 	switch {
 	case accepted:
 		r.LostAfter200++
-		r.Details = append(r.Details, fmt.Sprintf("event %s got a 200 at %s and was lost", e.event.Name, clock(e.accepted())))
+		r.Details = append(r.Details, fmt.Sprintf("event %s got a 200 at %s and was lost", e.event.Name, timeOfDay(e.accepted())))
 	case len(e.delivery.Attempts) == 0:
 		r.LostUnsent++
 	case !slices.ContainsFunc(e.delivery.Attempts, func(a sender.Attempt) bool { return !metDead(a, downs) }):
@@ -131,5 +131,5 @@ func most(moments []time.Time, window time.Duration) int {
 	return most
 }
 
-// clock is how moments are written: the report and the gateways' logs can be laid side by side.
-func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
+// timeOfDay is how moments are written: the report and the gateways' logs can be laid side by side.
+func timeOfDay(t time.Time) string { return t.UTC().Format("15:04:05.000") }

@@ -82,7 +82,7 @@ func (r *repeats) count(why reason, e *entry, done []*visit) {
 func story(visits []*visit) (text string) {
 	for _, v := range visits {
 		text += fmt.Sprintf(" [%s–%s, processed %s, acknowledged %t, from the inbox %t]",
-			clock(v.began), clock(v.released), clock(v.processed), v.acknowledged, v.later)
+			timeOfDay(v.began), timeOfDay(v.released), timeOfDay(v.processed), v.acknowledged, v.later)
 	}
 	return text
 }

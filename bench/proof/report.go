@@ -56,11 +56,13 @@ func (r *report) add(c contender, x result) {
 	}
 	r.inboxes++
 	r.want(x.Contender, x)
-	atMost := r.Scale.of(30 * time.Second)
-	if x.LongestDown.Duration > atMost {
-		r.miss(x.Contender, "the gateway was back after %v, later than K-LINK's first retry, %v", x.LongestDown, atMost)
+	if x.LongestDown.Duration > backWithin {
+		r.miss(x.Contender, "the gateway was back after %v, not within %v", x.LongestDown, backWithin)
 	}
 }
+
+// backWithin is how long a gateway that was killed may take to come back: long before K-LINK's first retry.
+const backWithin = 10 * time.Second
 
 // addDisk adds the result of a full disk.
 func (r *report) addDisk(c contender, x result) {

@@ -21,6 +21,7 @@ type trial struct {
 	backend *backend
 	gateway *gateway
 	klink   *sender.Sender
+	clock   *clock // K-LINK's
 }
 
 // open starts everything; close is needed after an error too.
@@ -46,9 +47,10 @@ func (t *trial) open(ctx context.Context, caddy, dir, database string) error {
 	if err != nil {
 		return err
 	}
+	t.clock = newClock(t.scale)
 	t.klink, err = sender.New(sender.Config{
 		URL: "http://" + p.listen + target, Credentials: []sender.Credential{credential},
-		TimeScale: float64(t.scale), Timeout: t.scale.of(sender.Timeout),
+		TimeScale: float64(t.scale), Timeout: t.scale.of(sender.Timeout), Sleep: t.clock.sleep,
 	})
 	if err != nil {
 		return err
@@ -141,10 +143,12 @@ func (t *trial) disturb(ctx context.Context, start time.Time) error {
 }
 
 func (t *trial) disturbOnce(ctx context.Context, d disturbance) error {
-	if d.database {
-		return t.postgres.Restart(ctx)
-	}
-	return t.gateway.kill(ctx)
+	return t.clock.slow(func() error {
+		if d.database {
+			return t.postgres.Restart(ctx)
+		}
+		return t.gateway.kill(ctx)
+	})
 }
 
 // maxDrain bounds how long what is left may take.
