@@ -11,26 +11,29 @@ const keptAnswer = 1 << 20
 
 // answer is what a backend answers, kept until it is known what to make of it.
 type answer struct {
-	header   http.Header
-	status   int // 0 before there is one
+	header   http.Header // what handlers write to
+	sent     http.Header // what it was when the status came
+	status   int         // 0 before there is one
 	body     []byte
 	tooLarge bool
 }
 
-func newAnswer() *answer { return &answer{header: make(http.Header)} }
-
 // status200 is what K-LINK is told of an event that is in safe hands.
-func status200() *answer { return &answer{header: make(http.Header), status: http.StatusOK} }
+func status200() *answer { return &answer{status: http.StatusOK} }
 
 // Header implements http.ResponseWriter.
-func (a *answer) Header() http.Header { return a.header }
+func (a *answer) Header() http.Header {
+	if a.header == nil {
+		a.header = make(http.Header)
+	}
+	return a.header
+}
 
 // WriteHeader implements http.ResponseWriter. Of the statuses the final one is
-// kept.
+// kept; a header that is changed after it has no effect.
 func (a *answer) WriteHeader(status int) {
 	if a.status == 0 && status >= 200 {
-		a.status = status
-		a.header = maps.Clone(a.header)
+		a.status, a.sent, a.header = status, a.header, nil
 	}
 }
 
@@ -50,7 +53,7 @@ func (a *answer) Flush() {}
 
 // send passes the answer on. It can be sent more than once.
 func (a *answer) send(w http.ResponseWriter) error {
-	maps.Copy(w.Header(), a.header)
+	maps.Copy(w.Header(), a.sent)
 	if a.tooLarge {
 		w.Header().Del("Content-Length")
 	}

@@ -95,25 +95,22 @@ func (c *calls) forget(key queue.Key) {
 const recallPage = 1000
 
 // recall learns which events were stored since it was called last; the first time
-// those of the last dedupe.
+// those of the last dedupe. When it fails, the next call goes on from there.
 func (c *calls) recall(ctx context.Context, q *queue.Queue, dedupe time.Duration) error {
 	c.recallMu.Lock()
 	defer c.recallMu.Unlock()
-	filter := queue.Filter{After: c.recalledTo, MaxAge: dedupe}
 	for {
-		events, err := q.List(ctx, filter, recallPage)
+		events, err := q.List(ctx, queue.Filter{After: c.recalledTo, MaxAge: dedupe}, recallPage)
 		if err != nil {
 			return err
 		}
 		c.learn(events)
+		if len(events) > 0 {
+			c.recalledTo = events[len(events)-1].ID
+		}
 		if len(events) < recallPage {
-			c.recalledTo = filter.After
-			if len(events) > 0 {
-				c.recalledTo = events[len(events)-1].ID
-			}
 			return nil
 		}
-		filter.After = events[len(events)-1].ID
 	}
 }
 

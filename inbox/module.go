@@ -176,7 +176,8 @@ func (in *Inbox) provision(ctx caddy.Context) error {
 	if err := in.attach(ctx); err != nil {
 		return err
 	}
-	go in.keepRecalling(ctx)
+	recalled := in.recall(ctx) // before the first delivery comes
+	go in.keepRecalling(ctx, recalled)
 	return nil
 }
 

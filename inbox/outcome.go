@@ -19,7 +19,7 @@ import (
 // attempt makes one attempt at a delivery, which may take until ctx ends. Number
 // 0 is the one that K-LINK waits for.
 func (in *Inbox) attempt(ctx context.Context, d *delivery, number int) (*answer, queue.Result) {
-	w := newAnswer()
+	w := new(answer)
 	r := d.request(ctx, w, in.server, number, !in.NoDeliveryHeaders)
 	err := in.serve(w, r)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -99,19 +100,21 @@ func (d *delivery) encode() error {
 // keyOf tells events apart: by their endpoint and the normal form of their body,
 // or the body itself where it has none.
 func keyOf(endpoint string, body []byte) (key queue.Key) {
-	hash := sha256.New()
-	io.WriteString(hash, endpoint)
-	normal, err := normalize.AppendJSON(make([]byte, 0, len(body)), body, normalize.Options{AllowAmbiguous: true})
+	scratch := scratchPool.Get().(*[]byte)
+	defer scratchPool.Put(scratch)
+	text := append(append((*scratch)[:0], endpoint...), 0, 'n')
+	text, err := normalize.AppendJSON(text, body, normalize.Options{AllowAmbiguous: true})
 	if err != nil {
-		hash.Write([]byte{0, 'r'})
-		hash.Write(body)
-	} else {
-		hash.Write([]byte{0, 'n'})
-		hash.Write(normal)
+		text = append(append(append(text[:0], endpoint...), 0, 'r'), body...)
 	}
-	copy(key[:], hash.Sum(nil))
+	*scratch = text
+	sum := sha256.Sum256(text)
+	copy(key[:], sum[:])
 	return key
 }
+
+// scratchPool has room for normal forms.
+var scratchPool = sync.Pool{New: func() any { return new([]byte) }}
 
 // request makes the request anew, for handlers of this server. Nothing in it is
 // shared with another one. It is the same for the first attempt and for later

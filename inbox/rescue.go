@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,6 +20,12 @@ type first struct {
 // rescue passes a delivery on, and stores it if the backend does not take it in
 // time.
 func (in *Inbox) rescue(ctx context.Context, running *call, d *delivery) {
+	if !in.state.late.room() {
+		if stored, err := in.put(ctx, running, d, queue.When{}); err == nil && !stored.Duplicate {
+			in.rescued(d, "too many attempts are late; this one was not made")
+		}
+		return
+	}
 	f := in.begin(ctx, d)
 	deadline := time.NewTimer(time.Until(d.Received.Add(time.Duration(in.Deadline))))
 	defer deadline.Stop()
@@ -91,9 +98,31 @@ func (in *Inbox) leaveRunning(ctx context.Context, running *call, d *delivery, f
 		return true
 	}
 	in.rescued(d, "no answer within "+time.Duration(in.Deadline).String()+"; the attempt goes on")
-	in.ended.Go(func() { in.finish(ctx, d, f, stored.ID) })
+	in.state.late.add(1, d.Body)
+	in.ended.Go(func() {
+		in.finish(ctx, d, f, stored.ID)
+		in.state.late.add(-1, d.Body)
+	})
 	return true
 }
+
+// late are the attempts that go on after K-LINK was answered, with their bodies
+// in memory.
+type late struct{ attempts, bytes atomic.Int64 }
+
+// A backend that hangs must not fill the memory: when as many attempts are late,
+// or with bodies of so many bytes, others are not made but stored.
+const (
+	mostLate      = 1000
+	mostLateBytes = 64 << 20
+)
+
+func (l *late) add(n int64, body []byte) {
+	l.attempts.Add(n)
+	l.bytes.Add(n * int64(len(body)))
+}
+
+func (l *late) room() bool { return l.attempts.Load() < mostLate && l.bytes.Load() < mostLateBytes }
 
 const (
 	finishTimeout = 10 * time.Second

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/klinkgate/caddy-klink/inbox/queue"
 )
@@ -29,6 +30,7 @@ type state struct {
 	counts queue.Counts
 	tally  *tally
 	calls  calls
+	late   late
 
 	mu    sync.Mutex
 	users []user
@@ -122,7 +124,6 @@ func (in *Inbox) attach(ctx caddy.Context) error {
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
-	in.recall(ctx)
 	return nil
 }
 
@@ -133,8 +134,12 @@ func newState(name string) *state {
 	return s
 }
 
+// loggerName is what the log calls a queue, which may outlive the inbox that has
+// opened it.
+const loggerName = "klink_inbox"
+
 func (in *Inbox) openQueue(url string) error {
-	logger := slog.New(queueLog(in.logger))
+	logger := slog.New(zapslog.NewHandler(in.logger.Core(), zapslog.WithName(loggerName)))
 	value, _, err := databases.LoadOrNew(url, func() (caddy.Destructor, error) {
 		db, err := queue.Open(context.Background(), url, logger)
 		return sharedDatabase{db}, err
@@ -174,38 +179,41 @@ func (in *Inbox) detach() error {
 	return err
 }
 
-// recallTimeout bounds how long a configuration takes to load because many
-// events are known.
-const recallTimeout = 5 * time.Second
+const (
+	// recallTimeout bounds how long a configuration takes to load because many
+	// events are known.
+	recallTimeout = 5 * time.Second
+	// recallInterval is how often an inbox looks for what other gateways have
+	// stored. The vendor's first retry comes 30 seconds after an attempt.
+	recallInterval = time.Second
+)
 
-// recall learns which events are stored, before the first delivery comes.
-func (in *Inbox) recall(ctx context.Context) {
+// recall learns which events are stored. In the mode store the database itself
+// knows.
+func (in *Inbox) recall(ctx context.Context) error {
+	if in.Mode == modeStore {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, recallTimeout)
 	defer cancel()
-	if err := in.state.calls.recall(ctx, in.queue.Queue, time.Duration(in.Dedupe)); err != nil {
-		in.logger.Error("what is stored cannot be read; an event that is there may be delivered twice if it comes again",
-			zap.String("inbox", in.Name), zap.Error(err))
-	}
+	return in.state.calls.recall(ctx, in.queue.Queue, time.Duration(in.Dedupe))
 }
 
-// recallInterval is how often an inbox looks for what other gateways have stored.
-// The vendor's first retry comes 30 seconds after an attempt.
-const recallInterval = time.Second
-
-// keepRecalling learns what other gateways store, until ctx ends. An SQLite file
-// has one gateway only, which knows.
-func (in *Inbox) keepRecalling(ctx context.Context) {
-	if !in.queue.SharedWithOthers() {
-		return
-	}
-	ticker := time.NewTicker(recallInterval)
-	defer ticker.Stop()
-	for {
+// keepRecalling goes on with that until all is known, or, where other gateways
+// may store events too, until ctx ends.
+func (in *Inbox) keepRecalling(ctx context.Context, err error) {
+	failed := false
+	for in.Mode == modeRescue && (err != nil || in.queue.SharedWithOthers()) {
+		if err != nil && !failed {
+			in.logger.Error("what is stored cannot be read; until it can, an event that is there may be delivered twice if it comes again",
+				zap.String("inbox", in.Name), zap.Error(err))
+		}
+		failed = err != nil
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
-			in.recall(ctx)
+		case <-time.After(recallInterval):
 		}
+		err = in.recall(ctx)
 	}
 }

@@ -3,9 +3,12 @@ package queue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/rivertype"
@@ -18,15 +21,19 @@ const (
 	batchBytes  = 8 << 20
 
 	commitTimeout = 5 * time.Second
+	commitTries   = 3
 )
 
 // When says when a stored event is to be delivered.
 type When struct {
-	Dead   bool      // not at all: the backend has rejected it
+	Dead   bool      // not at all: the backend has rejected it in a first attempt
 	At     time.Time // not before; the zero time means at once
 	Tried  bool      // a first attempt was made, or is under way
 	Detail string    // how that one failed; empty while it is under way
 }
+
+// underWay says whether a first attempt goes on while the event is stored.
+func (w When) underWay() bool { return w.Tried && !w.Dead && w.Detail == "" }
 
 // Stored is an event in the database.
 type Stored struct {
@@ -40,6 +47,7 @@ type insertion struct {
 	queue    string
 	when     When
 	dedupe   time.Duration
+	timeout  time.Duration
 	stored   Stored
 }
 
@@ -113,22 +121,38 @@ func (db *Database) gather(first *write) []*write {
 	return batch
 }
 
+// commitBatch commits a batch. Two gateways that store the same events at the
+// same time can stand in each other's way: PostgreSQL ends one of them, which
+// tries again.
 func (db *Database) commitBatch(batch []*write) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
+	err := db.tryBatch(ctx, batch)
+	for tries := 1; tries < commitTries && inEachOthersWay(err); tries++ {
+		err = db.tryBatch(ctx, batch)
+	}
+	return unavailable(err)
+}
+
+// inEachOthersWay says whether the database has ended a transaction for the sake
+// of another one.
+func inEachOthersWay(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pgErr.Code == pgerrcode.DeadlockDetected || pgErr.Code == pgerrcode.SerializationFailure)
+}
+
+func (db *Database) tryBatch(ctx context.Context, batch []*write) error {
 	tx, err := db.engine.executor().Begin(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return err
 	}
-	err = db.apply(ctx, tx, batch)
-	if err == nil {
+	if err = db.apply(ctx, tx, batch); err == nil {
 		err = tx.Commit(ctx)
 	}
 	if err != nil {
 		_ = tx.Rollback(context.WithoutCancel(ctx))
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return nil
+	return err
 }
 
 func (db *Database) apply(ctx context.Context, tx riverdriver.ExecutorTx, batch []*write) error {
@@ -147,18 +171,21 @@ func (db *Database) apply(ctx context.Context, tx riverdriver.ExecutorTx, batch 
 	return db.forgetPayloads(ctx, tx, forget)
 }
 
+// identity is what tells events apart.
+type identity struct {
+	queue string
+	key   string
+}
+
+func (in *insertion) identity() identity { return identity{in.queue, in.delivery.Key.String()} }
+
 // insert inserts events. Of those with the same key in one queue the first one
 // counts.
 func (db *Database) insert(ctx context.Context, tx riverdriver.ExecutorTx, all []*insertion) error {
-	type identity struct {
-		queue string
-		key   Key
-	}
 	firsts := make(map[identity]*insertion, len(all))
-	var unique []*insertion
+	unique := make([]*insertion, 0, len(all))
 	for _, in := range all {
-		id := identity{in.queue, in.delivery.Key}
-		if firsts[id] == nil {
+		if id := in.identity(); firsts[id] == nil {
 			firsts[id] = in
 			unique = append(unique, in)
 		}
@@ -167,7 +194,7 @@ func (db *Database) insert(ctx context.Context, tx riverdriver.ExecutorTx, all [
 		return err
 	}
 	for _, in := range all {
-		if first := firsts[identity{in.queue, in.delivery.Key}]; first != in {
+		if first := firsts[in.identity()]; first != in {
 			in.stored = Stored{ID: first.stored.ID, Duplicate: true}
 		}
 	}
@@ -183,20 +210,20 @@ func (db *Database) insertUnique(ctx context.Context, tx riverdriver.ExecutorTx,
 		return err
 	}
 	fresh := make([]*insertion, 0, len(all))
+	var tried []attempt
 	for _, in := range all {
-		if !in.stored.Duplicate {
-			fresh = append(fresh, in)
+		if in.stored.Duplicate {
+			continue
+		}
+		fresh = append(fresh, in)
+		if in.when.Tried || in.when.Dead {
+			tried = append(tried, newAttempt(in.stored.ID, in.when))
 		}
 	}
 	if err := db.insertPayloads(ctx, tx, fresh); err != nil {
 		return err
 	}
-	for _, in := range fresh {
-		if err := db.noteAttempt(ctx, tx, in.stored.ID, in.when); err != nil {
-			return err
-		}
-	}
-	return nil
+	return db.noteAttempts(ctx, tx, tried)
 }
 
 // insertJobs inserts the jobs. It returns those that were held up by an event
@@ -206,18 +233,23 @@ func (db *Database) insertJobs(ctx context.Context, tx riverdriver.ExecutorTx, a
 		return nil, nil
 	}
 	params := make([]river.InsertManyParams, len(all))
+	byIdentity := make(map[identity]*insertion, len(all))
 	for i, in := range all {
 		params[i] = in.job()
+		byIdentity[in.identity()] = in
 	}
 	results, err := db.engine.insert(ctx, tx, params)
 	if err != nil {
 		return nil, err
 	}
-	for i, in := range all {
-		row := results[i].Job
-		in.stored = Stored{ID: row.ID, Duplicate: results[i].UniqueSkippedAsDuplicate}
-		if in.stored.Duplicate && forgotten(row, in.dedupe) {
-			if err := db.exec(ctx, tx, "UPDATE river_job SET unique_key = NULL WHERE id = $1", row.ID); err != nil {
+	for _, result := range results {
+		in, err := inserted(byIdentity, result.Job)
+		if err != nil {
+			return nil, err
+		}
+		in.stored = Stored{ID: result.Job.ID, Duplicate: result.UniqueSkippedAsDuplicate}
+		if in.stored.Duplicate && forgotten(result.Job, in.dedupe) {
+			if err := db.exec(ctx, tx, "UPDATE river_job SET unique_key = NULL WHERE id = $1", result.Job.ID); err != nil {
 				return nil, err
 			}
 			again = append(again, in)
@@ -226,31 +258,50 @@ func (db *Database) insertJobs(ctx context.Context, tx riverdriver.ExecutorTx, a
 	return again, nil
 }
 
+// inserted returns what a job was inserted for. No database promises that what an
+// INSERT returns is in the order of what it was given.
+func inserted(all map[identity]*insertion, row *rivertype.JobRow) (*insertion, error) {
+	args, err := argsOf(row)
+	if err != nil {
+		return nil, err
+	}
+	in := all[identity{row.Queue, args.Key}]
+	if in == nil {
+		return nil, fmt.Errorf("job %d was not inserted just now", row.ID)
+	}
+	return in, nil
+}
+
 // forgotten says whether an event was delivered, or given up, longer ago than an
 // event is known.
 func forgotten(row *rivertype.JobRow, dedupe time.Duration) bool {
 	return row.FinalizedAt != nil && time.Since(*row.FinalizedAt) > dedupe
 }
 
-// noteAttempt notes the attempt that was made before an event was stored, and
-// closes the job of an event that is dead already.
-func (db *Database) noteAttempt(ctx context.Context, on riverdriver.Executor, id int64, when When) error {
-	if !when.Tried {
+// attempt is one that was made before an event was stored.
+type attempt struct {
+	ID      int64                   `json:"id"`
+	Failure *rivertype.AttemptError `json:"failure"` // nil while it is under way
+	Dead    bool                    `json:"dead"`
+}
+
+func newAttempt(id int64, when When) attempt {
+	a := attempt{ID: id, Dead: when.Dead}
+	if when.Detail != "" {
+		a.Failure = &rivertype.AttemptError{At: time.Now(), Attempt: 1, Error: storable(when.Detail)}
+	}
+	return a
+}
+
+// noteAttempts notes first attempts, and closes the jobs of events that are dead
+// already.
+func (db *Database) noteAttempts(ctx context.Context, on riverdriver.Executor, attempts []attempt) error {
+	if len(attempts) == 0 {
 		return nil
 	}
-	update := &riverdriver.JobUpdateFullParams{ID: id, AttemptDoUpdate: true, Attempt: 1}
-	if when.Detail != "" {
-		failure, err := json.Marshal(rivertype.AttemptError{At: time.Now(), Attempt: 1, Error: when.Detail})
-		if err != nil {
-			return err
-		}
-		update.ErrorsDoUpdate, update.Errors = true, [][]byte{failure}
+	encoded, err := json.Marshal(attempts)
+	if err != nil {
+		return err
 	}
-	if when.Dead {
-		now := time.Now()
-		update.StateDoUpdate, update.State = true, rivertype.JobStateDiscarded
-		update.FinalizedAtDoUpdate, update.FinalizedAt = true, &now
-	}
-	_, err := on.JobUpdateFull(ctx, update)
-	return err
+	return db.exec(ctx, on, noteStatements[db.sqlite], string(encoded), db.timeArg(time.Now()))
 }

@@ -15,6 +15,7 @@ import (
 // database. It must be closed after its queues.
 type Database struct {
 	sqlite  bool
+	name    string // for errors
 	engine  engine
 	writes  chan *write
 	ready   chan struct{} // closed once the tables are there
@@ -27,6 +28,8 @@ type Database struct {
 
 const (
 	migrateTimeout = 30 * time.Second
+	migrateTries   = 10
+	migratePause   = 100 * time.Millisecond
 	reconnectPause = 2 * time.Second
 	sweepInterval  = time.Minute
 	sweepTimeout   = 30 * time.Second
@@ -42,6 +45,7 @@ func Open(ctx context.Context, url string, logger *slog.Logger) (*Database, erro
 		return nil, err
 	}
 	db := &Database{
+		name:    "database",
 		sqlite:  location.Path != "",
 		writes:  make(chan *write),
 		ready:   make(chan struct{}),
@@ -61,6 +65,7 @@ func Open(ctx context.Context, url string, logger *slog.Logger) (*Database, erro
 
 func (db *Database) connect(ctx context.Context, location Location) (err error) {
 	if db.sqlite {
+		db.name += " " + location.Path
 		db.engine, db.release, err = openSQLite(location.Path, db.logger)
 	} else {
 		db.engine, db.release, err = openPostgres(ctx, location.Postgres, db.logger)
@@ -72,8 +77,13 @@ func (db *Database) connect(ctx context.Context, location Location) (err error) 
 func (db *Database) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
 	defer cancel()
-	if err := db.engine.migrate(ctx); err != nil {
-		return fmt.Errorf("database: its tables cannot be created: %w", err)
+	err := db.engine.migrate(ctx)
+	for tries := 1; tries < migrateTries && othersMigrate(err); tries++ {
+		time.Sleep(migratePause)
+		err = db.engine.migrate(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: its tables cannot be created: %w", db.name, err)
 	}
 	return nil
 }
@@ -127,7 +137,14 @@ func (db *Database) sweepLoop() {
 func (db *Database) sweep() error {
 	ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
 	defer cancel()
-	return db.exec(ctx, db.engine.executor(), `DELETE FROM klink_inbox_payload WHERE NOT EXISTS (
+	executor := db.engine.executor()
+	// A job without a unique key and without a payload is one whose payload is gone though it was not delivered:
+	// see load.
+	err := db.exec(ctx, executor, "UPDATE river_job SET unique_key = NULL WHERE state = 'cancelled' AND kind = $1 AND unique_key IS NOT NULL", job{}.Kind())
+	if err != nil {
+		return err
+	}
+	return db.exec(ctx, executor, `DELETE FROM klink_inbox_payload WHERE NOT EXISTS (
 		SELECT 1 FROM river_job WHERE river_job.id = job_id AND river_job.state NOT IN ('completed', 'cancelled'))`)
 }
 

@@ -3,22 +3,13 @@ package queue
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
-	"hash/fnv"
 	"log/slog"
-	"net/url"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 	"riverqueue.com/riverui"
 	"riverqueue.com/riverui/uiendpoints"
 )
@@ -52,72 +43,12 @@ type riverEngine[TTx any] struct {
 }
 
 func newEngine[TTx any](driver riverdriver.Driver[TTx], logger *slog.Logger) (*riverEngine[TTx], error) {
+	logger = warnings(logger)
 	client, err := river.NewClient(driver, &river.Config{Logger: logger})
 	if err != nil {
 		return nil, err
 	}
 	return &riverEngine[TTx]{driver: driver, client: client, logger: logger}, nil
-}
-
-// openSQLite opens a file so that what is committed is on disk. One connection
-// is what SQLite has a use for: it has one writer at a time.
-func openSQLite(path string, logger *slog.Logger) (engine, func() error, error) {
-	file := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
-	file.RawQuery = url.Values{
-		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)"},
-		"_txlock": {"immediate"},
-	}.Encode()
-	pool, err := sql.Open("sqlite", file.String())
-	if err != nil {
-		return nil, nil, err
-	}
-	pool.SetMaxOpenConns(1)
-	e, err := newEngine(riversqlite.New(pool), logger)
-	if err != nil {
-		return nil, nil, errors.Join(err, pool.Close())
-	}
-	e.lock = func(context.Context) (func(), error) { return func() {}, nil }
-	return e, pool.Close, nil
-}
-
-func openPostgres(ctx context.Context, dsn string, logger *slog.Logger) (engine, func() error, error) {
-	config, err := pgxpool.ParseConfig(dsn)
-	if err != nil {
-		return nil, nil, errURL // pgx's own error repeats the URL
-	}
-	config.ConnConfig.ConnectTimeout = min(config.ConnConfig.ConnectTimeout, 5*time.Second)
-	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = 5 * time.Second
-	}
-	config.ConnConfig.RuntimeParams["application_name"] = "klink_inbox"
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, nil, fmt.Errorf("database: %w", err)
-	}
-	closePool := func() error { pool.Close(); return nil }
-	e, err := newEngine(riverpgxv5.New(pool), logger)
-	if err != nil {
-		return nil, nil, errors.Join(err, closePool())
-	}
-	e.lock = func(ctx context.Context) (func(), error) { return lockPostgres(ctx, pool) }
-	return e, closePool, nil
-}
-
-// lockPostgres makes sure that of several gateways that start at once only one
-// changes the tables.
-func lockPostgres(ctx context.Context, pool *pgxpool.Pool) (unlock func(), err error) {
-	tx, err := pool.Begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	name := fnv.New64a()
-	name.Write([]byte("klink_inbox migration")) //nolint:errcheck // a hash takes everything
-	unlock = func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }
-	if _, err = tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(name.Sum64())); err != nil {
-		unlock()
-		return nil, err
-	}
-	return unlock, nil
 }
 
 func (e *riverEngine[TTx]) executor() riverdriver.Executor { return e.driver.GetExecutor() }

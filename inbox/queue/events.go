@@ -144,6 +144,9 @@ func (q *Queue) Get(ctx context.Context, id int64) (Event, *Delivery, error) {
 		return Event{}, nil, err
 	}
 	d, err := q.load(ctx, j)
+	if errors.Is(err, errGone) {
+		err = nil
+	}
 	return event, d, err
 }
 
@@ -169,8 +172,8 @@ func (q *Queue) Retry(ctx context.Context, id int64) error {
 	if underWay(row) {
 		return ErrUnderWay
 	}
-	if stateOf(row.State) == Done {
-		return errDone
+	if stateOf(row.State) == Done || stateOf(row.State) == Discarded && len(row.UniqueKey) == 0 {
+		return errGone
 	}
 	if err := q.db.exec(ctx, q.db.engine.executor(), "UPDATE klink_inbox_payload SET dead = $1 WHERE job_id = $2", false, id); err != nil {
 		return unavailable(err)
@@ -178,7 +181,7 @@ func (q *Queue) Retry(ctx context.Context, id int64) error {
 	return unavailable(q.db.engine.retry(ctx, id))
 }
 
-var errDone = errors.New("the event was delivered, and what was sent is not kept")
+var errGone = errors.New("the event was delivered or discarded, and what was sent is not kept")
 
 // Discard gives an event up and deletes it. It fails with ErrUnderWay while it is
 // being delivered.
@@ -202,11 +205,10 @@ func (q *Queue) Discard(ctx context.Context, id int64) error {
 	return unavailable(q.db.forgetPayloads(ctx, q.db.engine.executor(), []int64{id}))
 }
 
-// underWay says whether a gateway is delivering an event, or may be: one that was
-// stored while its first attempt went on has no failure yet.
+// underWay says whether a gateway is delivering an event, or may be.
 func underWay(row *rivertype.JobRow) bool {
-	firstAttempt := row.State == rivertype.JobStateScheduled && row.Attempt > 0 && len(row.Errors) == 0
-	return row.State == rivertype.JobStateRunning || firstAttempt && row.ScheduledAt.After(time.Now())
+	args, err := argsOf(row)
+	return row.State == rivertype.JobStateRunning || err == nil && firstAttempt(row, args).After(time.Now())
 }
 
 func eventOf(row *rivertype.JobRow) (Event, error) {
@@ -219,7 +221,7 @@ func eventOf(row *rivertype.JobRow) (Event, error) {
 		Size: args.Size, Received: time.UnixMilli(args.Received), Attempts: row.Attempt,
 	}
 	if e.State == Waiting {
-		e.Next = row.ScheduledAt
+		e.Next = later(row.ScheduledAt, e.Received) // an event that went back has a time long ago
 	}
 	if row.FinalizedAt != nil {
 		e.Ended = *row.FinalizedAt
@@ -228,6 +230,13 @@ func eventOf(row *rivertype.JobRow) (Event, error) {
 		e.Failures = append(e.Failures, Failure{Time: failure.At, Attempt: failure.Attempt, Detail: failure.Error})
 	}
 	return e, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func argsOf(row *rivertype.JobRow) (args job, err error) {

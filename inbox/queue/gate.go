@@ -13,6 +13,9 @@ const (
 	// longestProbePause is how long a backend that is down goes untried, at the
 	// most.
 	longestProbePause = 30 * time.Second
+	// settleTime is how long River takes to write down that an event went back, at
+	// the most; it does so every 250 ms.
+	settleTime = 300 * time.Millisecond
 )
 
 // gate keeps deliveries from a backend that is down. One event, the oldest, is
@@ -24,69 +27,102 @@ type gate struct {
 	failures int           // in a row
 	closures int           // in a row, without a success between them
 	until    time.Time     // closed until then; after that one may try
-	probing  bool          // that one is under way
+	settled  time.Time     // until then events are on their way back into the database, and would be overtaken
+	probing  bool          // one is being tried
 	waiting  map[int64]int // the events that wait, and how often
 	changed  chan struct{} // closed, and replaced, when one of those that wait may go
 }
 
-// pass is what an event gets that may be sent to the backend.
+func newGate(pauses []time.Duration) *gate {
+	return &gate{pauses: pauses, waiting: make(map[int64]int), changed: make(chan struct{})}
+}
+
+// pass is what an event gets that may be sent to the backend. It must be given
+// back with leave or abandon.
 type pass struct {
 	probe bool // it is the one that is tried
 }
 
-// enter waits until event id may be sent to the backend. It returns nil when that
-// was not so within hold, or ctx or closing has ended.
-func (g *gate) enter(ctx context.Context, closing <-chan struct{}, id int64, hold time.Duration) *pass {
+// change is what a report has made of the gate.
+type change int
+
+const (
+	same change = iota
+	closed
+	opened
+)
+
+// enter waits until event id may be sent to the backend. It returns nil when the
+// event is to go back into the database: after hold, or when ctx or closing has
+// ended.
+func (g *gate) enter(ctx context.Context, closing <-chan struct{}, id int64, hold time.Time) *pass {
 	if p := g.tryEnter(id); p != nil {
 		return p
 	}
+	return g.queueUp(ctx, closing, id, hold)
+}
+
+func (g *gate) queueUp(ctx context.Context, closing <-chan struct{}, id int64, hold time.Time) *pass {
 	g.wait(id, 1)
 	defer g.wait(id, -1)
-	deadline := time.NewTimer(hold)
-	defer deadline.Stop()
 	for {
-		changed, pause := g.signal()
+		changed, pause := g.signal(hold)
 		if p := g.tryEnter(id); p != nil {
 			return p
+		}
+		if !time.Now().Before(hold) && g.goBack() {
+			return nil
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-changed:
+			timer.Stop()
 		case <-timer.C:
-		case <-deadline.C:
+		case <-closing:
 			timer.Stop()
 			return nil
 		case <-ctx.Done():
 			timer.Stop()
 			return nil
-		case <-closing:
-			timer.Stop()
-			return nil
 		}
-		timer.Stop()
 	}
+}
+
+// goBack notes that an event goes back, unless its turn is near.
+func (g *gate) goBack() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closures == 0 {
+		return false
+	}
+	g.settled = time.Now().Add(settleTime)
+	return true
 }
 
 // wait notes that an event begins or ceases to wait.
 func (g *gate) wait(id int64, n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.waiting == nil {
-		g.waiting = make(map[int64]int)
-	}
 	if g.waiting[id] += n; g.waiting[id] == 0 {
 		delete(g.waiting, id)
 		g.broadcast() // another one may be the oldest now
 	}
 }
 
-// signal returns what to wait for before the next try.
-func (g *gate) signal() (changed <-chan struct{}, pause time.Duration) {
+// signal returns what to wait for before the next try: a change, or that the
+// gate may be tried again, or the end of hold.
+func (g *gate) signal(hold time.Time) (changed <-chan struct{}, pause time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	pause = longestProbePause
-	if !g.probing {
-		pause = max(time.Until(g.until), time.Millisecond)
+	pause = longestProbePause // others are before it, and their leaving is a change
+	next := g.until
+	if g.closures == 0 {
+		next = g.settled
+	}
+	for _, at := range []time.Time{next, hold} {
+		if rest := time.Until(at); rest > 0 {
+			pause = min(pause, rest)
+		}
 	}
 	return g.changed, pause
 }
@@ -94,10 +130,10 @@ func (g *gate) signal() (changed <-chan struct{}, pause time.Duration) {
 func (g *gate) tryEnter(id int64) *pass {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closures == 0 {
+	if g.closures == 0 && !time.Now().Before(g.settled) {
 		return &pass{}
 	}
-	if g.probing || time.Now().Before(g.until) || !g.oldest(id) {
+	if g.closures == 0 || g.probing || time.Now().Before(g.until) || !g.oldest(id) {
 		return nil
 	}
 	g.probing = true
@@ -116,58 +152,77 @@ func (g *gate) oldest(id int64) bool {
 }
 
 // leave says how the attempt went that enter has let through.
-func (g *gate) leave(p *pass, o Outcome) {
-	g.abandon(p)
-	g.report(o, time.Now())
+func (g *gate) leave(p *pass, o Outcome) change {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.giveBack(p) {
+		g.broadcast() // the next one may try, when it is time
+	}
+	return g.note(o)
 }
 
 // abandon says that the attempt was not made after all.
 func (g *gate) abandon(p *pass) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if p.probe {
-		g.probing = false
-		g.broadcast()
+	if g.giveBack(p) {
+		g.broadcast() // another one may try
 	}
 }
 
-// report notes how an attempt went, whoever made it. Rejecting an event takes a
-// backend that is up.
-func (g *gate) report(o Outcome, now time.Time) {
+// giveBack must be called with the lock held.
+func (g *gate) giveBack(p *pass) (wasProbe bool) {
+	if p.probe {
+		g.probing, p.probe, wasProbe = false, false, true
+	}
+	return wasProbe
+}
+
+// report notes how an attempt went that was made without a pass.
+func (g *gate) report(o Outcome) change {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case o == Delivered || o == Rejected:
-		if g.failures == 0 && g.closures == 0 {
-			return
-		}
-		g.failures, g.closures = 0, 0
-	case now.Before(g.until): // one of those that were under way when it closed
-		return
-	default:
-		g.failures++
-		if o == Failed && g.failures < failuresToClose && g.closures == 0 {
-			return
-		}
-		g.until = now.Add(min(pauseAt(g.pauses, g.closures), longestProbePause))
-		g.closures++
-	}
-	g.broadcast()
+	return g.note(o)
 }
 
-func pauseAt(pauses []time.Duration, n int) time.Duration { return pauses[min(n, len(pauses)-1)] }
+// note must be called with the lock held. Rejecting an event takes a backend that
+// is up.
+func (g *gate) note(o Outcome) change {
+	now := time.Now()
+	before := g.closures
+	switch {
+	case o == Delivered || o == Rejected:
+		g.failures, g.closures = 0, 0
+	case now.Before(g.until) && before > 0: // one of those that were under way when it closed
+	default:
+		g.failures++
+		if o == Unreachable || g.failures >= failuresToClose || before > 0 {
+			g.until = now.Add(min(pauseAt(g.pauses, g.closures), longestProbePause))
+			g.closures++
+		}
+	}
+	if g.closures == before {
+		return same
+	}
+	g.broadcast()
+	switch {
+	case before == 0:
+		return closed
+	case g.closures == 0:
+		return opened
+	}
+	return same
+}
+
+func pauseAt(pauses []time.Duration, n int) time.Duration {
+	return pauses[min(max(n, 0), len(pauses)-1)]
+}
 
 // open says whether the backend is taken to be up.
 func (g *gate) open() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.closures == 0
-}
-
-func (g *gate) wake() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.broadcast()
 }
 
 // broadcast must be called with the lock held.

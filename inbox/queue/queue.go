@@ -111,7 +111,8 @@ var (
 type Queue struct {
 	db     *Database
 	config Config
-	gate   gate
+	pace   pace
+	gate   *gate
 	usage  usage
 	work   atomic.Pointer[worker]
 
@@ -119,12 +120,21 @@ type Queue struct {
 	loops   sync.WaitGroup
 }
 
+// pace is how long things may take.
+type pace struct {
+	grace  time.Duration // for deliveries under way when a queue is closed
+	hold   time.Duration // for an event to wait in memory for a backend that is down
+	margin time.Duration // by which a delivery is longer under way than it may be, before its gateway is taken to be gone
+}
+
+var normalPace = pace{grace: 10 * time.Second, hold: 20 * time.Second, margin: 15 * time.Second}
+
 // Queue returns a queue of the database and starts to deliver, as soon as the
 // database is there.
-func (db *Database) Queue(config Config) *Queue {
-	q := &Queue{db: db, config: config, closing: make(chan struct{})}
-	q.gate.pauses = config.Retry
-	q.gate.changed = make(chan struct{})
+func (db *Database) Queue(config Config) *Queue { return db.queue(config, normalPace) }
+
+func (db *Database) queue(config Config, pace pace) *Queue {
+	q := &Queue{db: db, config: config, pace: pace, gate: newGate(config.Retry), closing: make(chan struct{})}
 	q.loops.Go(q.start)
 	return q
 }
@@ -151,11 +161,7 @@ func (q *Queue) start() {
 	q.measureLoop()
 }
 
-const (
-	restartPause = 5 * time.Second
-	// stopGrace is how long deliveries under way may take when a queue is closed.
-	stopGrace = 10 * time.Second
-)
+const restartPause = 5 * time.Second
 
 // pause waits, and returns whether the queue is still open.
 func (q *Queue) pause(d time.Duration) bool {
@@ -169,11 +175,10 @@ func (q *Queue) pause(d time.Duration) bool {
 	}
 }
 
-// Close lets deliveries that are under way end, for at most stopGrace. What is
+// Close lets deliveries that are under way end, for at most ten seconds. What is
 // stored stays stored.
 func (q *Queue) Close() error {
 	close(q.closing)
-	q.gate.wake()
 	q.loops.Wait()
 	w := q.work.Load()
 	if w == nil {
@@ -187,7 +192,18 @@ func (q *Queue) Close() error {
 
 // Report tells the queue how an attempt went that was made beside it, so that
 // it knows whether the backend is there.
-func (q *Queue) Report(o Outcome) { q.gate.report(o, time.Now()) }
+func (q *Queue) Report(o Outcome) { q.tell(q.gate.report(o)) }
+
+// tell tells operators when the backend goes and comes.
+func (q *Queue) tell(c change) {
+	switch c {
+	case closed:
+		q.config.Logger.Warn("the backend is taken to be down: events wait, and one of them is tried now and then", "inbox", q.config.Name)
+	case opened:
+		q.config.Logger.Info("the backend is up again: what has waited is delivered", "inbox", q.config.Name)
+	case same:
+	}
+}
 
 // SharedWithOthers says whether other processes may have the queue's database
 // too.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/riverqueue/river/riverdriver"
 )
 
 const (
@@ -11,6 +13,8 @@ const (
 	measureTimeout  = 10 * time.Second
 	// warnAt is the part of max_stored above which operators are warned.
 	warnAt = 0.8
+	// retireAtOnce is how many records are deleted with one statement.
+	retireAtOnce = 1000
 )
 
 // Backlog is what a queue holds.
@@ -29,10 +33,14 @@ type usage struct {
 	warned  bool
 }
 
-func (u *usage) add(events, bytes int64) {
+func (u *usage) add(dead bool, events, bytes int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.backlog.Waiting += events
+	if dead {
+		u.backlog.Dead += events
+	} else {
+		u.backlog.Waiting += events
+	}
 	u.backlog.Bytes += bytes
 }
 
@@ -66,11 +74,19 @@ func (q *Queue) Backlog() Backlog {
 // Reachable says whether the backend is taken to be up.
 func (q *Queue) Reachable() bool { return q.gate.open() }
 
-// measureLoop measures the backlog until the queue is closed. A long one takes a
-// while to count, and is counted less often.
+// measureLoop measures the backlog until the queue is closed, and deletes records
+// that have become old. A long backlog takes a while to count, and is counted less
+// often.
 func (q *Queue) measureLoop() {
+	var retired time.Time
 	for {
 		began := time.Now()
+		if began.Sub(retired) > sweepInterval {
+			retired = began
+			if err := q.retire(); err != nil {
+				q.config.Logger.Error("old records cannot be deleted from the inbox's database", "inbox", q.config.Name, "error", err)
+			}
+		}
 		if err := q.measure(); err != nil {
 			q.config.Logger.Error("the inbox's backlog cannot be measured", "inbox", q.config.Name, "error", err)
 		}
@@ -100,4 +116,22 @@ func (q *Queue) measure() error {
 			"max_stored", q.config.MaxStored, "max_stored_bytes", q.config.MaxStoredBytes)
 	}
 	return nil
+}
+
+// retire deletes the records of events that were delivered or discarded, at the
+// end of their retention. They are needed for as long as an event is known.
+func (q *Queue) retire() error {
+	ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
+	defer cancel()
+	before := time.Now().Add(-max(q.config.Retention, q.config.Dedupe))
+	for {
+		n, err := q.db.engine.executor().JobDeleteBefore(ctx, &riverdriver.JobDeleteBeforeParams{
+			CancelledDoDelete: true, CancelledFinalizedAtHorizon: before,
+			CompletedDoDelete: true, CompletedFinalizedAtHorizon: before,
+			Max: retireAtOnce, QueuesIncluded: []string{q.config.Name},
+		})
+		if err != nil || n < retireAtOnce || q.isClosing() {
+			return err
+		}
+	}
 }

@@ -17,14 +17,7 @@ const (
 	fetchCooldown = 2 * time.Millisecond
 	// fetchPoll is how long an event waits at the most when the database does not
 	// tell of it.
-	fetchPoll = 250 * time.Millisecond
-	// gateHold is how long an event waits in memory for a backend that is down,
-	// before it goes back into the database.
-	gateHold = 20 * time.Second
-	// rescueMargin is how much longer than it can take a delivery is taken to be
-	// under way, when its gateway is gone.
-	rescueMargin = 15 * time.Second
-
+	fetchPoll     = 250 * time.Millisecond
 	recordTimeout = 30 * time.Second
 )
 
@@ -40,16 +33,17 @@ func (q *Queue) startWorker() (*worker, error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, w)
 	client, err := q.db.engine.worker(&river.Config{
-		CompletedJobRetentionPeriod: q.config.Retention,
-		CancelledJobRetentionPeriod: q.config.Retention,
-		DiscardedJobRetentionPeriod: -1, // what is dead is kept until somebody looks at it
+		// River's leader cleans up for all queues, whatever each of them wants: retire does it.
+		CompletedJobRetentionPeriod: -1,
+		CancelledJobRetentionPeriod: -1,
+		DiscardedJobRetentionPeriod: -1,
 		FetchCooldown:               fetchCooldown,
 		FetchPollInterval:           fetchPoll,
-		JobTimeout:                  -1, // a delivery has a time-out of its own
-		Logger:                      q.config.Logger,
+		JobTimeout:                  -1, // Timeout says
+		Logger:                      warnings(q.config.Logger),
 		Queues:                      map[string]river.QueueConfig{q.config.Name: {MaxWorkers: q.config.Concurrency}},
-		RescueStuckJobsAfter:        q.config.Timeout + gateHold + rescueMargin,
-		SoftStopTimeout:             stopGrace,
+		RescueStuckJobsAfter:        q.patience(0), // of those, Timeout says which
+		SoftStopTimeout:             q.pace.grace,
 		Workers:                     workers,
 	})
 	if err != nil {
@@ -60,56 +54,106 @@ func (q *Queue) startWorker() (*worker, error) {
 }
 
 func (w *worker) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopGrace+recordTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), w.queue.pace.grace+recordTimeout)
 	defer cancel()
 	return w.client.Stop(ctx)
 }
 
-// Timeout implements river.Worker.
-func (w *worker) Timeout(*river.Job[job]) time.Duration { return -1 }
+// patience is for how long an event can be under way.
+func (q *Queue) patience(timeout time.Duration) time.Duration {
+	return q.pace.hold + timeout + q.pace.margin
+}
 
-// NextRetry implements river.Worker.
+// Timeout implements river.Worker. River's leader asks, which may be another
+// queue's, when it looks for jobs whose worker has died: it must be positive, or
+// they stay where they are for good.
+func (w *worker) Timeout(j *river.Job[job]) time.Duration {
+	timeout := time.Duration(j.Args.Timeout) * time.Millisecond
+	if j.Queue == w.queue.config.Name {
+		timeout = max(timeout, w.queue.config.Timeout) // it may have changed since
+	}
+	return w.queue.patience(timeout)
+}
+
+// NextRetry implements river.Worker. An attempt that ends because the queue is
+// closed is no reason to wait.
 func (w *worker) NextRetry(j *river.Job[job]) time.Time {
+	if w.queue.isClosing() {
+		return time.Now()
+	}
 	return time.Now().Add(pauseAt(w.queue.config.Retry, j.Attempt-1))
 }
 
-// Work implements river.Worker: it makes one attempt at an event.
+func (q *Queue) isClosing() bool {
+	select {
+	case <-q.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Work implements river.Worker: it makes one attempt at an event, and more while
+// there is no backend to take it.
 func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 	q := w.queue
-	if wait := q.firstAttempt(j); wait > 0 {
+	if wait := time.Until(firstAttempt(j.JobRow, j.Args)); wait > 0 {
 		return river.JobSnooze(wait)
 	}
-	pass := q.gate.enter(ctx, q.closing, j.ID, gateHold)
-	if pass == nil {
-		return backInPlace(j)
+	hold := time.Now().Add(q.pace.hold)
+	for {
+		pass := q.gate.enter(ctx, q.closing, j.ID, hold)
+		if pass == nil {
+			return backInPlace(j)
+		}
+		d, result, err := q.attempt(ctx, j, pass)
+		if err != nil || d == nil {
+			return err
+		}
+		if result.Outcome != Unreachable || q.expired(d) {
+			return q.settle(ctx, j, d, result)
+		}
 	}
+}
+
+// firstAttempt returns until when the first attempt at an event may be under way
+// that was stored in the middle of it; the zero time when that has ended. Nobody
+// takes an event before that, but for River's own page.
+func firstAttempt(row *rivertype.JobRow, args job) time.Time {
+	tried := row.Attempt
+	if row.State == rivertype.JobStateRunning {
+		tried-- // this one counts already
+	}
+	if tried != 1 || len(row.Errors) > 0 || args.Until == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(args.Until)
+}
+
+// attempt makes one attempt. The delivery is nil when there is none to be made.
+func (q *Queue) attempt(ctx context.Context, j *river.Job[job], p *pass) (*Delivery, Result, error) {
+	defer q.gate.abandon(p) // without effect once it has left; Deliver may panic
 	d, err := q.load(ctx, j)
-	if err != nil || d == nil {
-		q.gate.abandon(pass)
-		return err
+	if err != nil {
+		return nil, Result{}, err
+	}
+	if d == nil { // a first attempt, or a gateway that died, has delivered it
+		q.config.Counts.Delivered.Add(1)
+		return nil, Result{}, nil
 	}
 	deliverCtx, cancel := context.WithTimeout(ctx, q.config.Timeout)
+	defer cancel()
 	result := q.config.Deliver(deliverCtx, d, j.Attempt)
-	cancel()
-	if result.Outcome != Delivered && ctx.Err() != nil { // the queue is being closed
-		q.gate.abandon(pass)
-		return context.Cause(ctx)
+	if ctx.Err() != nil && (result.Outcome == Failed || result.Outcome == Unreachable) {
+		return d, Result{Failed, "it was cut off: " + context.Cause(ctx).Error()}, nil // which says nothing about the backend
 	}
-	q.gate.leave(pass, result.Outcome)
-	return q.settle(ctx, j, d, result)
+	q.tell(q.gate.leave(p, result.Outcome))
+	return d, result, nil
 }
 
-// firstAttempt returns for how long the first attempt at an event may still be
-// under way that was stored in the middle of it. Nobody comes here before that is
-// over, but for River's own page.
-func (q *Queue) firstAttempt(j *river.Job[job]) time.Duration {
-	if j.Attempt != 2 || len(j.Errors) > 0 {
-		return 0
-	}
-	return time.Until(j.CreatedAt.Add(q.config.Timeout))
-}
-
-// load returns what is to be sent; nil when the event was delivered before.
+// load returns what is to be sent; nil when the event was delivered before. An
+// event that was discarded on River's page, and then retried there, is cancelled
+// again if what was to be sent is gone.
 func (q *Queue) load(ctx context.Context, j *river.Job[job]) (*Delivery, error) {
 	key, err := ParseKey(j.Args.Key)
 	if err != nil {
@@ -118,7 +162,10 @@ func (q *Queue) load(ctx context.Context, j *river.Job[job]) (*Delivery, error) 
 	d := &Delivery{Key: key, Endpoint: j.Args.Endpoint, Event: j.Args.Event, Received: time.UnixMilli(j.Args.Received)}
 	row := q.db.queryRow(ctx, "SELECT head, body FROM klink_inbox_payload WHERE job_id = $1", j.ID)
 	err = row.Scan(&d.Head, &d.Body)
-	if noRows(err) {
+	switch {
+	case noRows(err) && len(j.UniqueKey) == 0:
+		return nil, river.JobCancel(errGone)
+	case noRows(err):
 		return nil, nil
 	}
 	return d, err
@@ -126,19 +173,20 @@ func (q *Queue) load(ctx context.Context, j *river.Job[job]) (*Delivery, error) 
 
 func noRows(err error) bool { return errors.Is(err, sql.ErrNoRows) || errors.Is(err, pgx.ErrNoRows) }
 
+func (q *Queue) expired(d *Delivery) bool { return time.Since(d.Received) >= q.config.GiveUp }
+
 // settle makes of the result of an attempt what River is to do with the job.
 func (q *Queue) settle(ctx context.Context, j *river.Job[job], d *Delivery, result Result) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	expired := time.Since(d.Received) >= q.config.GiveUp
 	switch {
 	case result.Outcome == Delivered:
 		return q.delivered(ctx, j, d)
-	case result.Outcome == Rejected || expired:
+	case result.Outcome == Rejected || q.expired(d):
 		return q.die(ctx, j, result)
-	case result.Outcome == Unreachable:
-		return backInPlace(j)
 	default:
+		q.config.Logger.Info("a delivery failed and will be tried again",
+			"inbox", q.config.Name, "id", j.Args.Key, "event", j.Args.Event, "attempt", j.Attempt, "detail", result.Detail)
 		return errors.New(result.Detail)
 	}
 }
@@ -149,7 +197,7 @@ func (q *Queue) delivered(ctx context.Context, j *river.Job[job], d *Delivery) e
 	for {
 		err := q.forget(ctx, j.ID)
 		if err == nil {
-			q.usage.add(-1, -d.size())
+			q.usage.add(false, -1, -d.size())
 			return nil
 		}
 		q.config.Logger.Error("an event was delivered, but that cannot be noted; trying again", "id", d.Key.String(), "error", err)
@@ -172,8 +220,11 @@ func (q *Queue) die(ctx context.Context, j *river.Job[job], result Result) error
 }
 
 // backInPlace sends an event back that nobody was there to take. It is first in
-// line again, and among others of its kind in the order in which they came.
+// line again, and among others of its kind in the order in which they came: River
+// takes the job first whose time is the earliest. The attempt does not count.
 func backInPlace(j *river.Job[job]) error {
-	place := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(j.ID) * 100 * time.Millisecond)
+	// A second apart, so that River, which looks at its clock a moment after this, cannot change the order. So
+	// long ago, so that there is room for all.
+	place := time.Date(1800, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(min(j.ID, 7e9)) * time.Second)
 	return &rivertype.JobSnoozeError{Duration: time.Until(place)}
 }

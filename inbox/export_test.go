@@ -1,0 +1,4 @@
+package inbox
+
+// RegisterMetrics registers what every inbox of this process shows.
+var RegisterMetrics = registerMetrics
