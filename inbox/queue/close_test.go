@@ -160,6 +160,7 @@ func TestAReloadHandsOver(t *testing.T) {
 }
 
 func TestAnEventOfAGatewayThatDiedIsDelivered(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		since time.Duration // it was taken

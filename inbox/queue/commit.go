@@ -51,11 +51,11 @@ type insertion struct {
 	stored   Stored
 }
 
-// write is one change that is waiting for its transaction: an insertion, or the
-// payload of a delivered event to be forgotten.
+// write is one change that is waiting for its transaction: an insertion, or an
+// event that was delivered.
 type write struct {
 	insertion *insertion
-	forget    int64
+	delivered int64
 	done      chan error
 }
 
@@ -157,18 +157,18 @@ func (db *Database) tryBatch(ctx context.Context, batch []*write) error {
 
 func (db *Database) apply(ctx context.Context, tx riverdriver.ExecutorTx, batch []*write) error {
 	var insertions []*insertion
-	var forget []int64
+	var delivered []int64
 	for _, w := range batch {
 		if w.insertion != nil {
 			insertions = append(insertions, w.insertion)
 		} else {
-			forget = append(forget, w.forget)
+			delivered = append(delivered, w.delivered)
 		}
 	}
 	if err := db.insert(ctx, tx, insertions); err != nil {
 		return err
 	}
-	return db.forgetPayloads(ctx, tx, forget)
+	return db.complete(ctx, tx, delivered)
 }
 
 // identity is what tells events apart.

@@ -34,7 +34,7 @@ func openSQLite(path string, logger *slog.Logger) (engine, func() error, error) 
 		return nil, nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	pool.SetMaxOpenConns(1)
-	e, err := newEngine(riversqlite.New(pool), logger)
+	e, err := newEngine(sqliteDriver{riversqlite.New(pool)}, logger)
 	if err != nil {
 		return nil, nil, errors.Join(err, pool.Close())
 	}

@@ -109,6 +109,7 @@ func TestRetriesFollowThePauses(t *testing.T) {
 }
 
 func TestAnEventThatIsGivenUpIsKept(t *testing.T) {
+	t.Parallel()
 	failed := Result{Failed, "answer 500"}
 	for _, c := range []struct {
 		name     string

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -35,10 +36,8 @@ var riverStates = map[State][]rivertype.JobState{
 
 func stateOf(s rivertype.JobState) State {
 	for state, ofRiver := range riverStates {
-		for _, other := range ofRiver {
-			if s == other {
-				return state
-			}
+		if slices.Contains(ofRiver, s) {
+			return state
 		}
 	}
 	return Waiting

@@ -13,9 +13,9 @@ const (
 	// longestProbePause is how long a backend that is down goes untried, at the
 	// most.
 	longestProbePause = 30 * time.Second
-	// settleTime is how long River takes to write down that an event went back, at
-	// the most; it does so every 250 ms.
-	settleTime = 300 * time.Millisecond
+	// settleTime is how long River takes to write down that an event went back: it
+	// does so every 250 ms.
+	settleTime = 500 * time.Millisecond
 )
 
 // gate keeps deliveries from a backend that is down. One event, the oldest, is

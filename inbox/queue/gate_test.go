@@ -2,8 +2,6 @@ package queue
 
 import (
 	"context"
-	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,41 +97,26 @@ func TestGateCountsAnewOnceItWasOpen(t *testing.T) {
 	})
 }
 
-// enterAll lets events wait at a gate and returns the order in which they got in.
-// Each is delivered at once.
-func enterAll(t *testing.T, g *gate, closing chan struct{}, hold time.Time, ids ...int64) (order func() []int64, done func()) {
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var entered []int64
-	for _, id := range ids {
-		wg.Go(func() {
-			p := g.enter(t.Context(), closing, id, hold)
-			if p == nil {
-				return
-			}
-			mu.Lock()
-			entered = append(entered, id)
-			mu.Unlock()
-			g.leave(p, Delivered)
-		})
-	}
-	return func() []int64 {
-		mu.Lock()
-		defer mu.Unlock()
-		return slices.Clone(entered)
-	}, wg.Wait
-}
-
 func TestGateTriesTheOldest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(gatePauses)
 		g.report(Unreachable)
-		order, done := enterAll(t, g, nil, farOff(), 7, 3, 5)
-		synctest.Wait()
-		expect(t, "none before it is time", len(order()), 0)
-		done()
-		expect(t, "first", order()[0], 3)
-		expect(t, "all", len(order()), 3)
+		entered := make(chan int64, 20)
+		for id := int64(20); id > 0; id-- { // the oldest comes last
+			go func() {
+				p := g.enter(t.Context(), nil, id, farOff())
+				entered <- id
+				time.Sleep(time.Minute)
+				g.leave(p, Delivered)
+			}()
+			synctest.Wait()
+		}
+		time.Sleep(30 * time.Second)
+		expect(t, "first", <-entered, 1)
+		expect(t, "beside it", len(entered), 0)
+		time.Sleep(time.Minute)
+		expect(t, "the others follow", len(entered), 19)
+		time.Sleep(time.Hour)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -17,6 +18,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 )
+
+// TestMain lets more tests run at a time than there are cores: they wait more than
+// they compute.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // postgresVariable holds the URL of a PostgreSQL server whose user may create
 // databases.

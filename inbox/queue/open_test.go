@@ -149,6 +149,7 @@ func TestAWrongLoginIsAnError(t *testing.T) {
 		{"database", s.url("klink", serverPassword, "nowhere")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			lines := &logged{}
 			db, err := Open(t.Context(), c.url, lines.logger())
 			if err == nil {

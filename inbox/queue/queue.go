@@ -113,6 +113,7 @@ type Queue struct {
 	config Config
 	pace   pace
 	gate   *gate
+	slots  chan struct{} // one for each delivery under way
 	usage  usage
 	work   atomic.Pointer[worker]
 
@@ -134,7 +135,7 @@ var normalPace = pace{grace: 10 * time.Second, hold: 20 * time.Second, margin: 1
 func (db *Database) Queue(config Config) *Queue { return db.queue(config, normalPace) }
 
 func (db *Database) queue(config Config, pace pace) *Queue {
-	q := &Queue{db: db, config: config, pace: pace, gate: newGate(config.Retry), closing: make(chan struct{})}
+	q := &Queue{db: db, config: config, pace: pace, gate: newGate(config.Retry), slots: make(chan struct{}, config.Concurrency), closing: make(chan struct{})}
 	q.loops.Go(q.start)
 	return q
 }

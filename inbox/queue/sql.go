@@ -70,7 +70,10 @@ func (db *Database) queryRow(ctx context.Context, statement string, args ...any)
 }
 
 // placeholders returns ($1, $2), ($3, $4) for two rows of two columns.
-func placeholders(rows, columns int) string {
+func placeholders(rows, columns int) string { return placeholdersFrom(1, rows, columns) }
+
+// placeholdersFrom does so with another first number.
+func placeholdersFrom(first, rows, columns int) string {
 	var b strings.Builder
 	for row := range rows {
 		if row > 0 {
@@ -82,7 +85,7 @@ func placeholders(rows, columns int) string {
 				b.WriteByte(',')
 			}
 			b.WriteByte('$')
-			b.WriteString(strconv.Itoa(row*columns + column + 1))
+			b.WriteString(strconv.Itoa(first + row*columns + column))
 		}
 		b.WriteByte(')')
 	}
@@ -110,14 +113,36 @@ func notNil(b []byte) []byte {
 	return b
 }
 
+// complete closes the jobs of delivered events, if they are under way, and
+// deletes what belongs to them.
+func (db *Database) complete(ctx context.Context, on riverdriver.Executor, ids []int64) error {
+	if err := db.completeJobs(ctx, on, ids); err != nil {
+		return err
+	}
+	return db.forgetPayloads(ctx, on, ids)
+}
+
+func (db *Database) completeJobs(ctx context.Context, on riverdriver.Executor, ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	args := append([]any{db.timeArg(time.Now())}, anys(ids)...)
+	return db.exec(ctx, on, "UPDATE river_job SET state = 'completed', finalized_at = $1 WHERE state = 'running' AND id IN "+
+		placeholdersFrom(2, 1, len(ids)), args...)
+}
+
 // forgetPayloads deletes what belongs to these jobs.
 func (db *Database) forgetPayloads(ctx context.Context, on riverdriver.Executor, ids []int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
+	return db.exec(ctx, on, "DELETE FROM klink_inbox_payload WHERE job_id IN "+placeholders(1, len(ids)), anys(ids)...)
+}
+
+func anys(ids []int64) []any {
 	args := make([]any, len(ids))
 	for i, id := range ids {
 		args[i] = id
 	}
-	return db.exec(ctx, on, "DELETE FROM klink_inbox_payload WHERE job_id IN "+placeholders(1, len(ids)), args...)
+	return args
 }

@@ -99,7 +99,7 @@ func (q *Queue) Finish(ctx context.Context, id int64) error {
 	case !noRows(err):
 		return unavailable(err)
 	}
-	return q.forget(ctx, id)
+	return q.complete(ctx, id)
 }
 
 // Release says that the first attempt at a stored event has ended without
@@ -139,8 +139,8 @@ func (q *Queue) markDead(ctx context.Context, id int64) error {
 	return q.db.exec(ctx, q.db.engine.executor(), "UPDATE klink_inbox_payload SET dead = $1 WHERE job_id = $2", true, id)
 }
 
-// forget deletes what was kept to deliver an event. From then on it counts as
-// delivered, whatever becomes of this process.
-func (q *Queue) forget(ctx context.Context, id int64) error {
-	return q.db.commit(ctx, &write{forget: id})
+// complete notes durably that an event was delivered, and deletes what was kept to
+// deliver it.
+func (q *Queue) complete(ctx context.Context, id int64) error {
+	return q.db.commit(ctx, &write{delivered: id})
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// underWay is how an event is stored whose first attempt goes on.
+// firstGoesOn is how an event is stored whose first attempt goes on.
 func firstGoesOn(d time.Duration) When { return When{Tried: true, At: time.Now().Add(d)} }
 
 func TestAnEventWhoseFirstAttemptSucceedsIsNotSentAgain(t *testing.T) {
@@ -121,5 +121,24 @@ func TestReleaseOfADiscardedEventIsNoError(t *testing.T) {
 		q := start(t, open(t, url), (&backend{}).config())
 		ready(t, q.db)
 		expectErr(t, "release", q.Release(t.Context(), 12345, When{At: time.Now()}), nil)
+	})
+}
+
+func TestAnEventThatIsFinishedWhileTheQueueHasItIsNotSent(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b := &backend{}
+		config := b.config()
+		config.Retry = []time.Duration{time.Hour}
+		q := start(t, open(t, url), config)
+		q.Report(Unreachable)
+		id := store(t, q, event(1), When{})
+		state(t, q, id, Delivering) // it waits at the gate
+		if err := q.Finish(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		state(t, q, id, Done)
+		q.Report(Delivered)
+		eventually(t, "it counts as delivered", func() bool { return config.Counts.Delivered.Load() == 1 })
+		expect(t, "attempts", len(b.attempts()), 0)
 	})
 }

@@ -19,6 +19,7 @@ func storeAgain(t testing.TB, q *Queue, d *Delivery) Stored {
 }
 
 func TestAnEventIsKnown(t *testing.T) {
+	t.Parallel()
 	answer := func(o Outcome) func(*Delivery, int) Result {
 		return func(*Delivery, int) Result { return Result{o, "said so"} }
 	}
@@ -53,6 +54,7 @@ func TestAnEventIsKnown(t *testing.T) {
 }
 
 func TestAnEventIsForgottenAfterDedupe(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		first When
@@ -144,6 +146,7 @@ func storeAtOnce(t *testing.T, events int, queues ...*Queue) []int {
 }
 
 func TestConcurrentCopiesAreOneEvent(t *testing.T) {
+	t.Parallel()
 	const events = 200
 	for _, c := range []struct {
 		name     string

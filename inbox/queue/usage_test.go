@@ -7,6 +7,7 @@ import (
 )
 
 func TestAFullInboxTakesNoMore(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		config func(*Config)

@@ -41,7 +41,7 @@ func (q *Queue) startWorker() (*worker, error) {
 		FetchPollInterval:           fetchPoll,
 		JobTimeout:                  -1, // Timeout says
 		Logger:                      warnings(q.config.Logger),
-		Queues:                      map[string]river.QueueConfig{q.config.Name: {MaxWorkers: q.config.Concurrency}},
+		Queues:                      map[string]river.QueueConfig{q.config.Name: {MaxWorkers: q.workers()}},
 		RescueStuckJobsAfter:        q.patience(0), // of those, Timeout says which
 		SoftStopTimeout:             q.pace.grace,
 		Workers:                     workers,
@@ -51,6 +51,15 @@ func (q *Queue) startWorker() (*worker, error) {
 	}
 	w.client = client
 	return w, client.Start(context.Background())
+}
+
+// workers are twice as many as deliveries at the same time: while some are under
+// way, the next ones come from the database, and what became of others goes there.
+func (q *Queue) workers() int {
+	if q.config.Concurrency == 1 {
+		return 1 // for who wants them in order
+	}
+	return 2 * q.config.Concurrency
 }
 
 func (w *worker) stop() error {
@@ -102,16 +111,51 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 	}
 	hold := time.Now().Add(q.pace.hold)
 	for {
-		pass := q.gate.enter(ctx, q.closing, j.ID, hold)
-		if pass == nil {
-			return backInPlace(j)
-		}
-		d, result, err := q.attempt(ctx, j, pass)
+		d, result, err := q.attemptInTurn(ctx, j, hold)
 		if err != nil || d == nil {
 			return err
 		}
 		if result.Outcome != Unreachable || q.expired(d) {
 			return q.settle(ctx, j, d, result)
+		}
+	}
+}
+
+// attemptInTurn makes one attempt when there is a slot for it, and the gate is
+// open.
+func (q *Queue) attemptInTurn(ctx context.Context, j *river.Job[job], hold time.Time) (*Delivery, Result, error) {
+	if !q.takeSlot(ctx, hold) {
+		return nil, Result{}, backInPlace(j)
+	}
+	defer func() { <-q.slots }()
+	pass := q.gate.enter(ctx, q.closing, j.ID, hold)
+	if pass == nil {
+		return nil, Result{}, backInPlace(j)
+	}
+	return q.attempt(ctx, j, pass)
+}
+
+// takeSlot waits for a slot. It returns false when the event is to go back into the
+// database: after hold, or a little later when the backend is up, since then its
+// turn is near.
+func (q *Queue) takeSlot(ctx context.Context, hold time.Time) bool {
+	for late := false; ; {
+		timer := time.NewTimer(time.Until(hold))
+		select {
+		case q.slots <- struct{}{}:
+			timer.Stop()
+			return true
+		case <-timer.C:
+			if late || q.gate.goBack() {
+				return false
+			}
+			hold, late = hold.Add(q.pace.margin/3), true
+		case <-q.closing:
+			timer.Stop()
+			return false
+		case <-ctx.Done():
+			timer.Stop()
+			return false
 		}
 	}
 }
@@ -191,11 +235,12 @@ func (q *Queue) settle(ctx context.Context, j *river.Job[job], d *Delivery, resu
 	}
 }
 
-// delivered notes durably that the backend has the event, before River does.
+// delivered notes that the backend has the event. River would do so too, but a
+// quarter of a second later.
 func (q *Queue) delivered(ctx context.Context, j *river.Job[job], d *Delivery) error {
 	q.config.Counts.Delivered.Add(1)
 	for {
-		err := q.forget(ctx, j.ID)
+		err := q.complete(ctx, j.ID)
 		if err == nil {
 			q.usage.add(false, -1, -d.size())
 			return nil

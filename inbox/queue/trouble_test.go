@@ -1,0 +1,106 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAFullDiskIsNoLoss(t *testing.T) {
+	t.Parallel()
+	b := &backend{down: true}
+	db := open(t, freshSQLite(t))
+	q := start(t, db, b.config())
+	ready(t, db)
+	var pages int
+	if err := db.queryRow(t.Context(), "PRAGMA page_count").Scan(&pages); err != nil {
+		t.Fatal(err)
+	}
+	runSQL(t, db, fmt.Sprint("PRAGMA max_page_count = ", pages+20)) // SQLite then says that the disk is full
+	stored := 0
+	eventually(t, "the disk is full", func() bool {
+		d := event(stored)
+		d.Body = []byte(strings.Repeat("x", 10000))
+		_, err := q.Store(t.Context(), d, When{})
+		if err == nil {
+			stored++
+		} else if !errors.Is(err, ErrUnavailable) {
+			t.Fatal(err)
+		}
+		return err != nil
+	})
+	b.set(false)
+	runSQL(t, db, "PRAGMA max_page_count = 1000000")
+	eventually(t, "all that was stored is delivered", func() bool { return q.config.Counts.Delivered.Load() == int64(stored) })
+	store(t, q, event(stored+1), When{})
+	seen(t, b, stored+1)
+}
+
+func TestADatabaseThatIsLockedIsNoLoss(t *testing.T) {
+	t.Parallel()
+	url := freshSQLite(t)
+	b := &backend{}
+	db := open(t, url)
+	q := start(t, db, b.config())
+	store(t, q, event(1), When{})
+	seen(t, b, 1)
+	unlock := lockFile(t, strings.TrimPrefix(url, "sqlite://"))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := q.Store(ctx, event(2), When{})
+	expectErr(t, "while it is locked", err, ErrUnavailable)
+	unlock()
+	storeAgain(t, q, event(2)) // as K-LINK sends it again
+	eventually(t, "both are delivered", func() bool { return q.config.Counts.Delivered.Load() == 2 })
+	expect(t, "attempts", len(b.attempts()), 2)
+}
+
+// lockFile locks an SQLite file as another program can that looks at it.
+func lockFile(t *testing.T, path string) (unlock func()) {
+	t.Helper()
+	other, err := sql.Open("sqlite", "file:"+strings.ReplaceAll(path, "%", "%25")+"?_txlock=immediate&_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := other.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := errors.Join(tx.Rollback(), other.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAServerThatRestartsAmidDeliveriesIsNoLoss(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.start(t)
+	b := &backend{}
+	config := b.config()
+	config.Concurrency = 4
+	config.Deliver = func(ctx context.Context, d *Delivery, attempt int) Result {
+		time.Sleep(5 * time.Millisecond)
+		return b.deliver(ctx, d, attempt)
+	}
+	q := start(t, open(t, s.url("klink", serverPassword, "postgres")), config)
+	const events = 200
+	for n := range events {
+		store(t, q, event(n), When{})
+	}
+	seen(t, b, 20)
+	s.stop(t)
+	s.start(t)
+	eventually(t, "all are delivered", func() bool { return q.config.Counts.Delivered.Load() >= events })
+	times := map[Key]int{}
+	for _, k := range b.keys() {
+		times[k]++
+	}
+	expect(t, "events", len(times), events)
+	expect(t, "attempts", len(b.attempts()), events) // what was under way is noted when the server is back
+}
