@@ -128,6 +128,9 @@ func (r *report) text() string {
 	for _, line := range r.Missing {
 		fmt.Fprintf(&b, "\nMISSING: %s\n", line)
 	}
+	for _, x := range r.Results {
+		fmt.Fprintf(&b, "\n%s: errors by kind: %v\n", x.Contender, x.ErrorKinds)
+	}
 	for _, x := range append(r.Results[:len(r.Results):len(r.Results)], r.Disk...) {
 		for _, line := range x.Details[:min(len(x.Details), maxChanges)] {
 			fmt.Fprintf(&b, "\n%s: %s\n", x.Contender, line)
@@ -170,6 +173,7 @@ var accounts = []row{
 	{"attempts", func(x result) any { return x.Attempts }},
 	{"errors, as K-LINK counts", func(x result) any { return x.Errors }},
 	{"… while the gateway was down", func(x result) any { return x.ErrorsDown }},
+	{"… after a restart of the database", func(x result) any { return x.ErrorsDatabase }},
 	{"… at most in an hour", func(x result) any { return x.ErrorsHour }},
 	{"endpoint deactivated", func(x result) any { return yes(x.Deactivated) }},
 }
