@@ -56,7 +56,7 @@ func (t *trial) account() result {
 	for _, down := range t.gateway.downs {
 		r.LongestDown.Duration = max(r.LongestDown.Duration, down.to.Sub(down.from))
 	}
-	var errors []time.Time
+	errors := make([]time.Time, 0, len(l.entries))
 	for _, e := range l.entries {
 		r.addEvent(e, t.gateway.downs)
 		errors = append(errors, r.addAttempts(e, t.gateway.downs, t.restarted)...)
