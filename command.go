@@ -24,7 +24,7 @@ Platform. Start with 'caddy klink demo'.`,
 			cmd.Args = cobra.NoArgs // so that an unknown command is an error
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 			cmd.AddCommand(signCommand(), sendCommand(), demoCommand(),
-				diagnoseCommand(), statusCommand(), checkCommand())
+				diagnoseCommand(), statusCommand(), checkCommand(), inboxCommand())
 		},
 	})
 }

@@ -2,7 +2,6 @@ package klink
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,25 +11,18 @@ import (
 	"strings"
 	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
-const (
-	statusInterval = 2 * time.Second
-	statusTimeout  = 10 * time.Second
-	maxStatus      = 64 << 20 // bytes of the admin API's answer
-)
+const statusInterval = 2 * time.Second
 
 // watching is what 'caddy klink status' was asked for.
 type watching struct {
-	address string
-	config  string
-	adapter string
-	json    bool
-	watch   bool
-	stale   time.Duration
+	admin adminFlags
+	json  bool
+	watch bool
+	stale time.Duration
 }
 
 func statusCommand() *cobra.Command {
@@ -59,10 +51,8 @@ is wrong besides: {"endpoints": [...], "problems": [{"endpoint", "problem":
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd) },
 	}
+	s.admin.bind(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&s.address, "address", "", "`address` of the admin endpoint, if not the default")
-	flags.StringVarP(&s.config, "config", "c", "", "configuration `file` that says the admin address, without --address")
-	flags.StringVarP(&s.adapter, "adapter", "a", "", "`name` of the config adapter, with --config")
 	flags.BoolVar(&s.json, "json", false, "print JSON, for scripts")
 	flags.BoolVar(&s.watch, "watch", false, "go on until interrupted, every 2 s")
 	flags.DurationVar(&s.stale, "stale", 0, "`time` without a verified delivery that is too long, such as 6h")
@@ -73,9 +63,9 @@ func (s *watching) run(cmd *cobra.Command) error {
 	if cmd.Flags().Changed("stale") && s.stale <= 0 {
 		return errors.New("--stale: write a duration above 0, such as 6h")
 	}
-	address, err := caddycmd.DetermineAdminAPIAddress(s.address, nil, s.config, s.adapter)
+	address, err := s.admin.determine()
 	if err != nil {
-		return fmt.Errorf("the address of Caddy's admin endpoint: %w", err)
+		return err
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 	defer stop()
@@ -131,42 +121,12 @@ func nextScreen(out io.Writer, now time.Time, first bool) {
 	fmt.Fprintf(out, "%s\n\n", now.Format(time.DateTime))
 }
 
-// askStatus asks the admin endpoint. Caddy's own client has no time-out, so it
-// is left behind when it takes too long.
-func askStatus(ctx context.Context, address string) (EndpointList, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, statusTimeout, fmt.Errorf("no answer within %v", statusTimeout))
-	defer cancel()
-	type answer struct {
-		list EndpointList
-		err  error
+func askStatus(ctx context.Context, address string) (list EndpointList, err error) {
+	err = askAdmin(ctx, address, http.MethodGet, adminEndpoints, &list)
+	if missing(err) {
+		err = fmt.Errorf("%w; is it a Caddy with klink_webhook?", err)
 	}
-	answered := make(chan answer, 1)
-	go func() {
-		list, err := requestStatus(address)
-		answered <- answer{list, err}
-	}()
-	select {
-	case a := <-answered:
-		return a.list, a.err
-	case <-ctx.Done():
-		return EndpointList{}, fmt.Errorf("asking Caddy's admin endpoint at %s: %w", address, context.Cause(ctx))
-	}
-}
-
-func requestStatus(address string) (list EndpointList, err error) {
-	response, err := caddycmd.AdminAPIRequest(address, http.MethodGet, adminEndpoints, http.Header{"Connection": {"close"}}, nil)
-	if err != nil {
-		hint := "is Caddy running, with its admin endpoint there? See --address"
-		if strings.Contains(err.Error(), "HTTP 404") {
-			hint = "is it a Caddy with klink_webhook?"
-		}
-		return list, fmt.Errorf("asking Caddy's admin endpoint at %s: %w; %s", address, err, hint)
-	}
-	defer func() { _ = response.Body.Close() }()
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxStatus)).Decode(&list); err != nil {
-		return list, fmt.Errorf("the answer of Caddy's admin endpoint at %s cannot be read: %w", address, err)
-	}
-	return list, nil
+	return list, err
 }
 
 // problem is something that an operator should look at.

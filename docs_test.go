@@ -14,6 +14,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/klinkgate/caddy-klink"
+	_ "github.com/klinkgate/caddy-klink/inbox" // for docs/inbox*.md
 	"github.com/klinkgate/caddy-klink/verifier"
 )
 

@@ -47,7 +47,7 @@ type endpoint struct {
 	observed     map[verifier.Reason]uint64 // let through although they would be refused
 	lastVerified time.Time
 	secrets      map[string]*secretUse
-	forms        map[verifier.Form]uint64
+	forms        map[verifier.Form]*uint64
 	events       map[string]*eventCount
 	statuses     map[int]uint64
 	refusals     []Refusal // a ring; next is the oldest once it is full
@@ -82,7 +82,7 @@ func newEndpoint(name string) *endpoint {
 		refused:  make(map[verifier.Reason]uint64),
 		observed: make(map[verifier.Reason]uint64),
 		secrets:  make(map[string]*secretUse),
-		forms:    make(map[verifier.Form]uint64),
+		forms:    make(map[verifier.Form]*uint64),
 		events:   make(map[string]*eventCount),
 		statuses: make(map[int]uint64),
 
@@ -186,19 +186,30 @@ func (e *endpoint) accept(secret, event string, form *verifier.Form, now time.Ti
 	if use == nil {
 		return false, nil
 	}
-	if _, known := e.forms[*form]; known || len(e.forms) < keptForms {
-		e.forms[*form]++
+	if count := e.forms[*form]; count != nil {
+		*count++
+	} else if len(e.forms) < keptForms {
+		e.forms[*form] = new(uint64(1))
 	}
 	use.Matches++
 	use.LastUsed = now
 	use.toldIdle = false
+	return use.Matches == 1, e.idleSecrets(now)
+}
+
+// idleSecrets returns those that have come out of use since it was last called.
+// It must be called with the lock held, right after one was used.
+func (e *endpoint) idleSecrets(now time.Time) (idle []string) {
+	if len(e.secrets) == 1 {
+		return nil // the one in use
+	}
 	for name, other := range e.secrets {
 		if other.Matches > 0 && !other.toldIdle && now.Sub(other.LastUsed) >= idleAfter {
 			other.toldIdle = true
 			idle = append(idle, name)
 		}
 	}
-	return use.Matches == 1, idle
+	return idle
 }
 
 // eventCount counts deliveries of one event.
@@ -299,7 +310,7 @@ func (e *endpoint) status() Status {
 		s.Events[name] = event.count
 	}
 	for form, n := range e.forms {
-		s.Forms[form.String()] = n
+		s.Forms[form.String()] = *n
 	}
 	s.Refusals = append(slices.Clone(e.refusals[e.next:]), e.refusals[:e.next]...)
 	slices.Reverse(s.Refusals)

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ func TestPrometheusRules(t *testing.T) {
 	promtool := findPrometheus(t, "promtool")
 	for _, args := range [][]string{
 		{"check", "rules", rulesFile},
-		{"test", "rules", "docs/prometheus/rules_test.yml", "docs/prometheus/silence_test.yml"},
+		{"test", "rules", "docs/prometheus/rules_test.yml", "docs/prometheus/inbox_test.yml", "docs/prometheus/silence_test.yml"},
 	} {
 		if out, err := exec.Command(promtool, args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -34,7 +35,9 @@ func TestPrometheusRules(t *testing.T) {
 	}
 }
 
-// monitored is a gateway of which the metrics are on a TCP port.
+// monitored is a gateway of which the metrics are on a TCP port. It has inboxes
+// with the names of the endpoints: one that stores and delivers all, and one that
+// is full of what its backend has rejected.
 func monitored(t *testing.T, good, bad string) (s *server, metricsAddress string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -71,8 +74,27 @@ func monitored(t *testing.T, good, bad string) (s *server, metricsAddress string
 			}
 			hmac %[2]q
 		}
-		respond 204
-	}`, file.Fd(), testSecret, good, bad))
+		klink_webhook /rejected {
+			name monitored-rejected
+			hmac %[2]q
+		}
+		klink_inbox /good {
+			name %[3]s
+			mode store
+			database sqlite://%[5]s
+			deliver {
+				respond 204
+			}
+		}
+		klink_inbox /rejected {
+			name %[4]s
+			max_stored 1
+			database sqlite://%[5]s
+			deliver {
+				respond 422
+			}
+		}
+	}`, file.Fd(), testSecret, good, bad, filepath.Join(t.TempDir(), "inbox.db")))
 	return s, listener.Addr().String()
 }
 
@@ -84,6 +106,9 @@ func trouble(t *testing.T, s *server) {
 		if got := s.do(t, signed(t, "/good", body)); got.status != http.StatusOK {
 			t.Fatalf("answered %d", got.status)
 		}
+	}
+	if got := s.do(t, signed(t, "/rejected", testBody)); got.status != http.StatusOK {
+		t.Fatalf("answered %d", got.status)
 	}
 	for i := range 10 {
 		r := delivery(t, "/bad", testBody)
@@ -105,6 +130,7 @@ func TestPrometheusSeesTheGateway(t *testing.T) {
 	// The counters must have been seen at 0, or their increase is not.
 	for _, endpoint := range []string{good, bad} {
 		p.awaitData(t, fmt.Sprintf(`caddy_klink_requests_total{endpoint=%q} == 0`, endpoint), false)
+		p.awaitData(t, fmt.Sprintf(`caddy_klink_inbox_stored_total{inbox=%q} == 0`, endpoint), false)
 	}
 	trouble(t, s)
 	p.awaitData(t, fmt.Sprintf(`caddy_klink_requests_total{endpoint=%q,reason="credential_missing"} == 5`, bad), false)
@@ -151,13 +177,14 @@ func checkRules(t *testing.T, p *prometheus, good, bad string) {
 	fire := []string{
 		"KlinkErrorBudgetHalfUsed", "KlinkErrorBudgetNearlyUsed", "KlinkErrorBudgetGone",
 		"KlinkRefusalsRising", "KlinkSignatureMismatch",
+		"KlinkInboxDeadEvents", "KlinkInboxNearlyFull",
 	}
 	var rules []rule
 	await(t, "every alert", func() (err error) {
 		if rules, err = p.rules(); err != nil {
 			return err
 		}
-		if len(rules) < 8 {
+		if len(rules) < 13 {
 			return fmt.Errorf("there are only %d rules", len(rules))
 		}
 		for _, r := range rules {
@@ -189,10 +216,10 @@ func checkRules(t *testing.T, p *prometheus, good, bad string) {
 	p.awaitData(t, fmt.Sprintf(`job_endpoint:caddy_klink_error_budget_used:ratio{endpoint=%q} == 1`, bad), false)
 }
 
-// firing returns the texts of the alerts that fire for an endpoint.
-func (r *rule) firing(endpoint string) (texts []string) {
+// firing returns the texts of the alerts that fire for an endpoint or an inbox.
+func (r *rule) firing(name string) (texts []string) {
 	for _, a := range r.Alerts {
-		if a.State == "firing" && a.Labels["endpoint"] == endpoint {
+		if a.State == "firing" && (a.Labels["endpoint"] == name || a.Labels["inbox"] == name) {
 			texts = append(texts, a.Annotations["summary"]+"\n"+a.Annotations["description"]+"\n"+a.Annotations["runbook"])
 		}
 	}
@@ -266,7 +293,7 @@ func readDashboard(t *testing.T) (d dashboard) {
 
 // fillIn puts in what Grafana does.
 func fillIn(expr string) string {
-	return strings.NewReplacer("$endpoint", "monitored-.*", "$__rate_interval", "10m", "$__range", "1h").Replace(expr)
+	return strings.NewReplacer("$endpoint", "monitored-.*", "$inbox", "monitored-.*", "$__rate_interval", "10m", "$__range", "1h").Replace(expr)
 }
 
 func TestDashboardIsWhole(t *testing.T) {
@@ -296,13 +323,19 @@ func TestDashboardIsWhole(t *testing.T) {
 			p.check(t, used)
 		}
 	}
-	page, err := os.ReadFile("docs/monitoring.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range metricRow.FindAllSubmatch(page, -1) {
-		if name := string(row[1]); !used[name] {
-			t.Errorf("no panel shows %s", name)
+	for _, file := range []string{"docs/monitoring.md", "docs/inbox.md"} {
+		page, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := metricRow.FindAllSubmatch(page, -1)
+		if len(rows) == 0 {
+			t.Errorf("%s has no metrics", file)
+		}
+		for _, row := range rows {
+			if name := string(row[1]); !used[name] {
+				t.Errorf("no panel shows %s", name)
+			}
 		}
 	}
 }
@@ -332,8 +365,12 @@ func (p *dashboardPanel) check(t *testing.T, used map[string]bool) {
 		for _, name := range metricName.FindAllString(target.Expr, -1) {
 			used[histogramPart.ReplaceAllString(name, "")] = true
 		}
-		if !strings.Contains(target.Expr, `endpoint=~"$endpoint"`) || target.Datasource != p.Datasource {
-			t.Errorf("%s: a query does not ask for the endpoint and datasource that are chosen", p.Title)
+		label := "endpoint"
+		if strings.Contains(target.Expr, "caddy_klink_inbox_") {
+			label = "inbox"
+		}
+		if !strings.Contains(target.Expr, label+`=~"$`+label+`"`) || target.Datasource != p.Datasource {
+			t.Errorf("%s: a query does not ask for the %s and datasource that are chosen", p.Title, label)
 		}
 		if strings.Contains(fillIn(target.Expr), "$") {
 			t.Errorf("%s has a variable that nobody fills in: %s", p.Title, target.Expr)
@@ -360,7 +397,7 @@ func TestDashboardIsOfTheClassicModel(t *testing.T) {
 	for _, v := range d.Templating.List {
 		types[v.Name] = v.Type
 	}
-	if want := map[string]string{"datasource": "datasource", "endpoint": "query"}; !maps.Equal(types, want) {
+	if want := map[string]string{"datasource": "datasource", "endpoint": "query", "inbox": "query"}; !maps.Equal(types, want) {
 		t.Errorf("the variables are %v, want %v", types, want)
 	}
 }

@@ -165,18 +165,22 @@ func provision(config []byte) (httpApp caddy.App, release func(), err error) {
 		return nil, nil, err
 	}
 	c.AppsRaw = apps
-	ctx, release := caddy.NewContext(base)
+	ctx, cancel := caddy.NewContext(base)
 	for _, name := range slices.Sorted(maps.Keys(apps)) {
 		app, err := ctx.App(name)
 		if err != nil {
-			release()
+			cancel()
 			return nil, nil, err
 		}
 		if name == "http" {
 			httpApp = app.(caddy.App)
 		}
 	}
-	return httpApp, release, nil
+	return httpApp, func() {
+		provisioning.Lock() // two that release Caddy's cache of certificates at once would panic
+		defer provisioning.Unlock()
+		cancel()
+	}, nil
 }
 
 // adapt turns a Caddyfile into a JSON config.

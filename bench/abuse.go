@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/klinkgate/caddy-klink/bench/process"
 )
 
 // abuse is one kind of bad traffic, with as many endpoints as it is for.
@@ -56,7 +58,7 @@ func (b *bench) runAbuse(ctx context.Context) error {
 
 // target is a gateway that is abused.
 type target struct {
-	*process
+	*process.Process
 	address   string
 	admin     string
 	endpoints int
@@ -85,9 +87,9 @@ func (b *bench) suffer(ctx context.Context, a abuse) error {
 	heap := watch()
 	after, err := t.settled(ctx, before.goroutines)
 	if err != nil {
-		return fmt.Errorf("%w\n%s", err, t.log())
+		return fmt.Errorf("%w\n%s", err, t.Log())
 	}
-	rss, err := t.peak()
+	rss, err := t.Peak()
 	if err != nil {
 		return err
 	}
@@ -113,22 +115,22 @@ func (b *bench) startTarget(ctx context.Context, endpoints int) (*target, func()
 	if err != nil {
 		return nil, nil, err
 	}
-	backend := freeAddress()
+	backend := process.FreeAddress()
 	behind, err := startSelf(dir, roleChecker, backend)
 	if err != nil {
 		return nil, nil, err
 	}
-	t := &target{address: freeAddress(), admin: freeAddress(), endpoints: endpoints}
-	if t.process, err = startCaddyfile(dir, abusedCaddyfile(t, backend, dir), ""); err != nil {
-		behind.stop()
+	t := &target{address: process.FreeAddress(), admin: process.FreeAddress(), endpoints: endpoints}
+	if t.Process, err = startCaddyfile(dir, abusedCaddyfile(t, backend, dir), ""); err != nil {
+		behind.Stop()
 		return nil, nil, err
 	}
-	stop := func() { t.stop(); behind.stop() }
-	if err = behind.awaitListening(ctx, backend); err == nil {
-		err = t.awaitListening(ctx, t.address)
+	stop := func() { t.Stop(); behind.Stop() }
+	if err = behind.AwaitListening(ctx, backend); err == nil {
+		err = t.AwaitListening(ctx, t.address)
 	}
 	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, t.log())
+		err = fmt.Errorf("%w\n%s", err, t.Log())
 		stop()
 		return nil, nil, err
 	}

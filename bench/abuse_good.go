@@ -76,11 +76,11 @@ func newGoodSenders(t *target) (*goodSenders, error) {
 
 // run delivers for as long as during takes.
 func (g *goodSenders) run(during func()) load {
-	gen := &generator{address: g.address, requests: g.requests, workers: make([]worker, goodConnections)}
+	gen := &generator{address: g.address, workers: make([]worker, goodConnections)}
 	defer gen.close()
 	done, result := make(chan struct{}), make(chan load)
 	for i := range gen.workers {
-		gen.workers[i].next = i * len(g.requests) / goodConnections
+		gen.workers[i].next = inTurn(g.requests, i*len(g.requests)/goodConnections)
 	}
 	go func() { result <- gen.each(func(w *worker) load { return gen.deliver(w, done) }) }()
 	during()

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"strconv"
+
+	"github.com/klinkgate/caddy-klink/bench/process"
 )
 
 // bench is one run of the program.
@@ -32,19 +34,19 @@ func (b *bench) close() { _ = os.RemoveAll(b.dir) }
 func (b *bench) printf(format string, args ...any) { fmt.Fprintf(b.out, format, args...) }
 
 // startBackend returns its address.
-func (b *bench) startBackend(ctx context.Context) (*process, string, error) {
+func (b *bench) startBackend(ctx context.Context) (*process.Process, string, error) {
 	dir, err := os.MkdirTemp(b.dir, "backend")
 	if err != nil {
 		return nil, "", err
 	}
-	address := freeAddress()
+	address := process.FreeAddress()
 	p, err := startSelf(dir, roleBackend, address, strconv.Itoa(b.held))
 	if err != nil {
 		return nil, "", err
 	}
-	if err := p.awaitListening(ctx, address); err != nil {
-		err = fmt.Errorf("backend: %w\n%s", err, p.log())
-		p.stop()
+	if err := p.AwaitListening(ctx, address); err != nil {
+		err = fmt.Errorf("backend: %w\n%s", err, p.Log())
+		p.Stop()
 		return nil, "", err
 	}
 	return p, address, nil

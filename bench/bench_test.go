@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klinkgate/caddy-klink/bench/postgres"
 )
 
 // TestMain lets the program start itself for its roles from a test too.
@@ -27,7 +29,7 @@ func TestRun(t *testing.T) {
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector's processes end without a pause
 	s := settings{
 		rounds: 1, duration: 100 * time.Millisecond, warmup: 10 * time.Millisecond, connections: 4,
-		held: 8, heldRuns: 1, only: "gateway-pinned,gateway-auto,naive-handler", profiles: t.TempDir(),
+		held: 8, heldRuns: 1, only: "gateway-pinned,gateway-auto,naive-handler", profiles: t.TempDir(), skip: "inbox",
 	}
 	var out bytes.Buffer
 	if err := run(t.Context(), s, &out); err != nil {
@@ -46,6 +48,51 @@ func TestRun(t *testing.T) {
 	}
 	if strings.Contains(report, "NaN") || strings.Contains(report, "Inf") {
 		t.Error("a figure is no number")
+	}
+}
+
+// TestInbox loads every inbox that there is here, too briefly to say anything.
+func TestInbox(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("CPU times and memory come from Linux's /proc")
+	}
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
+	s := settings{
+		rounds: 2, duration: 100 * time.Millisecond, warmup: 10 * time.Millisecond, connections: 4,
+		held: 1, heldRuns: 1, skip: "1KB,64KB,held,handler",
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), s, &out); err != nil {
+		t.Fatal(err)
+	}
+	report := out.String()
+	t.Log(report)
+	names := []string{"no inbox", "rescue, SQLite", "store, SQLite", "store, SQLite, away"}
+	if os.Getenv("CI") == "true" || os.Getenv(postgres.Variable) != "" {
+		names = append(names, "store, PostgreSQL", "store, PostgreSQL, away")
+	}
+	for _, name := range names {
+		row := regexp.MustCompile(`(?m)^\| ` + name + ` +\|.*\|\s+0 \|$`) // failed: 0
+		if n := len(row.FindAllString(report, -1)); n != 1 {
+			t.Errorf("%s has %d rows without failures, not 1", name, n)
+		}
+	}
+}
+
+// TestStamperNeverRepeats holds what it sends against what it signs.
+func TestStamperNeverRepeats(t *testing.T) {
+	s := newStamper("127.0.0.1:1", webhookPath)
+	seen := map[string]bool{}
+	for range 100 {
+		head, body, _ := bytes.Cut(s.next(), []byte("\r\n\r\n"))
+		signature, err := signedForm("127.0.0.1:1", webhookPath, body)
+		if err != nil || !bytes.Contains(head, []byte("X-Signature: "+signature)) {
+			t.Fatalf("not signed with %s, %v: %s", signature, err, head)
+		}
+		if seen[string(body)] || len(body) != len(event(0, smallBody)) {
+			t.Fatalf("an event comes again, or has changed its length: %s", body)
+		}
+		seen[string(body)] = true
 	}
 }
 

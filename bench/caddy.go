@@ -11,9 +11,11 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // what a built Caddy has
 
 	_ "github.com/klinkgate/caddy-klink" // the gateway itself
+	"github.com/klinkgate/caddy-klink/bench/process"
+	_ "github.com/klinkgate/caddy-klink/inbox" // and its inbox
 )
 
-// caddyfile has the address to listen on, what stands before the proxy, and the backend.
+// caddyfile has the address to listen on, and what is done with requests.
 const caddyfile = `{
 	admin off
 	auto_https off
@@ -23,13 +25,15 @@ const caddyfile = `{
 http://%s {
 	bind 127.0.0.1
 	%s
-	reverse_proxy %s {
+}
+`
+
+// proxy has the backend.
+const proxy = `reverse_proxy %s {
 		transport http {
 			keepalive_idle_conns_per_host 512
 		}
-	}
-}
-`
+	}`
 
 const gatewayPinned = `klink_webhook {
 		allow 127.0.0.1
@@ -48,12 +52,13 @@ const naiveHandler = `bench_naive ` + secret
 
 // startCaddy runs this program again as Caddy, with a directive before the proxy.
 func startCaddy(directive string) starter {
-	return func(p place) (*process, error) {
-		return startCaddyfile(p.dir, fmt.Sprintf(caddyfile, p.listen, directive, p.backend), p.profile)
+	return func(p place) (*process.Process, error) {
+		handlers := directive + "\n\t" + fmt.Sprintf(proxy, p.backend)
+		return startCaddyfile(p.dir, fmt.Sprintf(caddyfile, p.listen, handlers), p.profile)
 	}
 }
 
-func startCaddyfile(dir, text, profile string) (*process, error) {
+func startCaddyfile(dir, text, profile string) (*process.Process, error) {
 	config := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/klinkgate/caddy-klink/bench/process"
 )
 
 // contender is one way to stand in front of a backend.
@@ -17,11 +17,12 @@ type contender struct {
 	start    starter
 	sign     signing       // what its requests are signed with
 	verifies bool          // whether a forged request must be refused
+	unique   bool          // whether it must not get the same event twice
 	missing  func() string // what the machine lacks for it, or ""; nil: nothing
 }
 
 // starter starts a contender's process.
-type starter func(place) (*process, error)
+type starter func(place) (*process.Process, error)
 
 // place is where a contender runs.
 type place struct {
@@ -76,7 +77,7 @@ func (c contender) word() string {
 // running is a contender that takes requests.
 type running struct {
 	contender
-	*process
+	*process.Process
 	address  string
 	requests [][]byte
 }
@@ -87,7 +88,7 @@ func (b *bench) launch(ctx context.Context, c contender, backend, path string, b
 	if err != nil {
 		return nil, err
 	}
-	p := place{dir: dir, listen: freeAddress(), backend: backend}
+	p := place{dir: dir, listen: process.FreeAddress(), backend: backend}
 	if b.profiles != "" {
 		p.profile = filepath.Join(b.profiles, fmt.Sprintf("%s-%d.prof", c.word(), len(bodies[0])))
 	}
@@ -95,19 +96,27 @@ func (b *bench) launch(ctx context.Context, c contender, backend, path string, b
 	if r.requests, err = requests(p.listen, path, c.sign, bodies); err != nil {
 		return nil, err
 	}
-	if r.process, err = c.start(p); err != nil {
+	if r.Process, err = c.start(p); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.name, err)
 	}
-	err = r.awaitListening(ctx, p.listen)
+	err = r.AwaitListening(ctx, p.listen)
 	if err == nil {
 		err = r.tryOut(bodies[0])
 	}
 	if err != nil {
-		err = fmt.Errorf("%s: %w\n%s", c.name, err, r.log())
-		r.stop()
+		err = fmt.Errorf("%s: %w\n%s", c.name, err, r.Log())
+		r.Stop()
 		return nil, err
 	}
 	return r, nil
+}
+
+// source returns where the n-th connection's requests come from.
+func (r *running) source(n int) source {
+	if r.unique {
+		return newStamper(r.address, webhookPath).next
+	}
+	return inTurn(r.requests, n)
 }
 
 // tryOut never asks for heldPath, whose answer would wait for others.
@@ -143,32 +152,4 @@ func expect(address string, request []byte, want int) error {
 		return fmt.Errorf("answered with %d instead of %d", status, want)
 	}
 	return nil
-}
-
-// freeAddress returns a loopback address that nobody listens on at the moment.
-func freeAddress() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return ""
-	}
-	defer l.Close() //nolint:errcheck // nothing was sent
-	return l.Addr().String()
-}
-
-// awaitListening returns when the process takes connections.
-func (p *process) awaitListening(ctx context.Context, address string) error {
-	deadline := time.Now().Add(20 * time.Second)
-	for time.Now().Before(deadline) {
-		if c, err := net.Dial("tcp", address); err == nil {
-			return c.Close()
-		}
-		select {
-		case <-p.ended:
-			return errors.New("the process has ended")
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return errors.New("the process does not listen on " + address)
 }

@@ -50,16 +50,16 @@ func (b *bench) hold(ctx context.Context, c contender, held [][]byte, h *holding
 	if err != nil {
 		return err
 	}
-	defer backend.stop()
+	defer backend.Stop()
 	r, err := b.launch(ctx, c, address, heldPath, held)
 	if err != nil {
 		return err
 	}
-	defer r.stop()
+	defer r.Stop()
 	for reason, n := range sendAll(r, b.held) {
 		h.failures[reason] += n
 	}
-	peak, err := r.peak()
+	peak, err := r.Peak()
 	if err != nil {
 		return err
 	}

@@ -25,20 +25,31 @@ func (l *load) percentile(p float64) time.Duration {
 
 // generator keeps connections to one contender busy.
 type generator struct {
-	address  string
-	requests [][]byte
-	workers  []worker
+	address string
+	workers []worker
 }
 
 type worker struct {
 	conn *connection
-	next int // the request that comes next
+	next source
+}
+
+// source returns the bytes of the request that comes next. They are good until the next call.
+type source func() []byte
+
+// inTurn begins with the n-th request.
+func inTurn(requests [][]byte, n int) source {
+	return func() []byte {
+		request := requests[n%len(requests)]
+		n++
+		return request
+	}
 }
 
 func newGenerator(r *running, connections int) *generator {
-	g := &generator{address: r.address, requests: r.requests, workers: make([]worker, connections)}
+	g := &generator{address: r.address, workers: make([]worker, connections)}
 	for i := range g.workers {
-		g.workers[i].next = i
+		g.workers[i].next = r.source(i)
 	}
 	return g
 }
@@ -109,8 +120,7 @@ func (g *generator) one(w *worker, deadline time.Time) (err error) {
 			return err
 		}
 	}
-	status, err := w.conn.exchange(g.requests[w.next%len(g.requests)])
-	w.next++
+	status, err := w.conn.exchange(w.next())
 	if err != nil {
 		w.conn.close()
 		w.conn = nil

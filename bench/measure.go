@@ -32,7 +32,7 @@ func (b *bench) measureLarge(ctx context.Context) ([]goal, error) {
 
 // measureLoad loads the contenders in turn. The gateway's CPU time should be at most atMost of plain reverse_proxy's.
 func (b *bench) measureLoad(ctx context.Context, size string, bodies [][]byte, atMost float64) ([]goal, error) {
-	contests, err := b.contest(ctx, bodies)
+	contests, err := b.contest(ctx, b.contenders, bodies)
 	if err != nil {
 		return nil, err
 	}
@@ -47,26 +47,26 @@ func (b *bench) measureLoad(ctx context.Context, size string, bodies [][]byte, a
 
 func isGateway(c *contest) bool { return c.name == gatewayName }
 
-// contest makes all rounds for bodies of one size, with fresh processes. The first contest is plain reverse_proxy's.
-func (b *bench) contest(ctx context.Context, bodies [][]byte) ([]*contest, error) {
+// contest makes all rounds for bodies of one size, with fresh processes.
+func (b *bench) contest(ctx context.Context, contenders []contender, bodies [][]byte) ([]*contest, error) {
 	backend, address, err := b.startBackend(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer backend.stop()
+	defer backend.Stop()
 	var contests []*contest
-	for _, c := range b.contenders {
+	for _, c := range contenders {
 		r, err := b.launch(ctx, c, address, webhookPath, bodies)
 		if err != nil {
 			return nil, err
 		}
-		defer r.stop()
+		defer r.Stop()
 		contests = append(contests, &contest{running: r, failures: map[string]int{}})
 	}
 	for round := range b.rounds {
 		for _, c := range rotated(contests, round) {
 			if err := c.measure(b.settings); err != nil {
-				return nil, fmt.Errorf("%s: %w\n%s", c.name, err, c.log())
+				return nil, fmt.Errorf("%s: %w\n%s", c.name, err, c.Log())
 			}
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
@@ -74,7 +74,7 @@ func (b *bench) contest(ctx context.Context, bodies [][]byte) ([]*contest, error
 		}
 	}
 	for _, c := range contests {
-		if c.peakMemory, err = c.peak(); err != nil {
+		if c.peakMemory, err = c.Peak(); err != nil {
 			return nil, err
 		}
 	}
@@ -86,12 +86,12 @@ func (c *contest) measure(s settings) error {
 	g := newGenerator(c.running, s.connections)
 	defer g.close()
 	warm := g.run(s.warmup)
-	before, err := c.cpu()
+	before, err := c.CPU()
 	if err != nil {
 		return err
 	}
 	l := g.run(s.duration)
-	after, err := c.cpu()
+	after, err := c.CPU()
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"text/template"
+
+	"github.com/klinkgate/caddy-klink/bench/process"
 )
 
 //go:embed nginx
@@ -18,12 +20,12 @@ const nginxModules = "/usr/lib/nginx/modules/"
 
 // startNginx runs nginx with nginx/<variant>.conf inside the location that proxies, and its modules.
 func startNginx(variant string, modules ...string) starter {
-	return func(p place) (*process, error) {
+	return func(p place) (*process.Process, error) {
 		config := filepath.Join(p.dir, "nginx.conf")
 		if err := writeNginx(config, variant, modules, p); err != nil {
 			return nil, err
 		}
-		return start(p.dir, exec.Command("nginx", "-p", p.dir, "-e", filepath.Join(p.dir, "error.log"), "-c", config)) //nolint:gosec // our own folder
+		return process.Start(p.dir, exec.Command("nginx", "-p", p.dir, "-e", filepath.Join(p.dir, "error.log"), "-c", config)) //nolint:gosec // our own folder
 	}
 }
 

@@ -82,6 +82,21 @@ func (b *bench) printContests(title string, contests []*contest) {
 	}
 }
 
+func (b *bench) printStores(contests []*contest) {
+	b.printf("\nEvents of 1 KB stored on disk before the 200, from %d connections, each inbox by itself; away: no backend is there\n\n", b.connections)
+	b.printf("| %-24s | events/s | lowest–highest |      p50 |      p99 | failed |\n|%s|--:|--:|--:|--:|--:|\n", "", strings.Repeat("-", 26))
+	for _, c := range contests {
+		rates := values(c.samples, throughputOf)
+		failed, text := reasons(c.failures)
+		b.printf("| %-24s | %8.0f | %6.0f–%-7.0f | %5.2f ms | %5.2f ms | %6d |\n", c.name,
+			median(rates), quantile(rates, 0), quantile(rates, 1),
+			1e3*median(values(c.samples, p50Of)), 1e3*median(values(c.samples, p99Of)), failed)
+		if failed > 0 {
+			defer b.printf("\n%s failed%s\n", c.name, text)
+		}
+	}
+}
+
 func (b *bench) printHoldings(holdings []*holding) {
 	b.printf("\n%d bodies of 1 MiB held by the backend (%d MB in all), %d runs with fresh processes\n\n",
 		b.held, b.held*heldBody/1e6, b.heldRuns)

@@ -17,20 +17,24 @@ type signing func(host, target string, body []byte) (string, error)
 
 // signedForm signs K-LINK's string to sign, in the form "full go".
 func signedForm(host, target string, body []byte) (string, error) {
-	var f verifier.Form
-	var err error
-	if f.URL, err = verifier.ParseURLForm("full"); err != nil {
-		return "", err
-	}
-	if f.Body, err = verifier.ParseBodyForm([]string{"go"}); err != nil {
-		return "", err
-	}
-	d := &verifier.Delivery{Method: "POST", Scheme: "http", Host: host, Target: target}
-	text, err := verifier.AppendStringToSign(nil, d, f, body)
+	text, err := stringToSign(host, target, body)
 	if err != nil {
 		return "", err
 	}
 	return hexHMAC(text), nil
+}
+
+func stringToSign(host, target string, body []byte) ([]byte, error) {
+	var f verifier.Form
+	var err error
+	if f.URL, err = verifier.ParseURLForm("full"); err != nil {
+		return nil, err
+	}
+	if f.Body, err = verifier.ParseBodyForm([]string{"go"}); err != nil {
+		return nil, err
+	}
+	d := &verifier.Delivery{Method: "POST", Scheme: "http", Host: host, Target: target}
+	return verifier.AppendStringToSign(nil, d, f, body)
 }
 
 // signedRaw signs the body's own bytes.

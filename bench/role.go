@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
+
+	"github.com/klinkgate/caddy-klink/bench/process"
 )
 
 // The program starts itself for the processes that it needs. The variable says which of them it is to be.
@@ -15,6 +18,18 @@ const (
 	roleCaddy   = "caddy"
 	roleChecker = "checker"
 )
+
+// startSelf runs this program in a role.
+func startSelf(dir, role string, args ...string) (*process.Process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, args...) //nolint:gosec // this program
+	// Without Caddy's own folders: nothing of the user's is read or written.
+	cmd.Env = append(os.Environ(), roleVariable+"="+role, "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir)
+	return process.Start(dir, cmd)
+}
 
 func play(role string, args []string) error {
 	switch {

@@ -34,11 +34,14 @@ const maxIdleConnections = 1024
 
 // attempt makes one request.
 func (s *Sender) attempt(ctx context.Context, header http.Header, body []byte) Attempt {
-	ctx, cancel := context.WithTimeoutCause(ctx, Timeout, ErrTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, s.timedOut)
 	defer cancel()
 	a := Attempt{Start: s.now()}
 	response, err := s.post(ctx, header, body)
 	a.Latency = s.now().Sub(a.Start)
+	if err != nil && errors.Is(context.Cause(ctx), s.timedOut) {
+		err = s.timedOut
+	}
 	if err != nil {
 		a.Err = reason(ctx, err)
 		return a

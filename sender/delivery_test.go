@@ -113,6 +113,20 @@ func TestAttemptTellsLatencyAndReason(t *testing.T) {
 	})
 }
 
+func TestATimeoutOfOnesOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := endpoint(t, sender.Config{Timeout: 2 * time.Second}, answers(2001, 1999))
+		start := time.Now()
+		d := must(s.Send(t.Context(), event(t, 0)))(t)
+		if got, want := describe(start, d), "-@0s 200@32s"; got != want {
+			t.Errorf("attempts %q, want %q", got, want)
+		}
+		if got := d.Attempts[0].Err; got == nil || got.Error() != "no answer within 2s" {
+			t.Errorf("too late: %v", got)
+		}
+	})
+}
+
 func TestRefusedConnection(t *testing.T) {
 	s := must(sender.New(sender.Config{
 		URL:   "http://127.0.0.1:1/",

@@ -33,6 +33,8 @@ type Config struct {
 	// TimeScale multiplies the pauses before retries and ErrorWindow: with 0.01 the first retry comes after 300 ms.
 	// Timeout stays as it is. 0 means 1.
 	TimeScale float64
+	// Timeout is how long an attempt may take. 0 means the vendor's Timeout.
+	Timeout time.Duration
 
 	// Transport carries the requests. nil is a transport of the sender's own, which Close lets go.
 	Transport http.RoundTripper
@@ -48,6 +50,8 @@ type Sender struct {
 	url         string
 	credentials []Credential
 	scale       float64
+	timeout     time.Duration
+	timedOut    error // why an attempt that took longer has no answer
 	client      *http.Client
 	own         *http.Transport // nil when the configuration brought its own
 	now         func() time.Time
@@ -75,8 +79,13 @@ func New(c Config) (*Sender, error) {
 		url:         to.Scheme + "://" + to.Host + to.Target,
 		credentials: c.Credentials,
 		scale:       c.TimeScale,
+		timeout:     Timeout,
+		timedOut:    ErrTimeout,
 		now:         c.Now,
 		sleep:       c.Sleep,
+	}
+	if c.Timeout > 0 {
+		s.timeout, s.timedOut = c.Timeout, fmt.Errorf("no answer within %v", c.Timeout)
 	}
 	if s.now == nil {
 		s.now = time.Now

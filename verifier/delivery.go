@@ -56,7 +56,7 @@ func PlainHost(host string) bool {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		port := host[i+1:]
 		host = host[:i]
-		if port == "" || strings.Trim(port, "0123456789") != "" {
+		if !isNumber(port) {
 			return false
 		}
 	}
@@ -71,6 +71,15 @@ func PlainHost(host string) bool {
 		}
 	}
 	return host != ""
+}
+
+func isNumber(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 func isAlphanumeric(c byte) bool {

@@ -6,6 +6,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/klinkgate/caddy-klink"
+	_ "github.com/klinkgate/caddy-klink/inbox"
 )
 
 func main() {

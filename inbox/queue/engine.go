@@ -23,6 +23,7 @@ type engine interface {
 	get(ctx context.Context, id int64) (*rivertype.JobRow, error)
 	retry(ctx context.Context, id int64) error
 	remove(ctx context.Context, id int64) error
+	cancel(ctx context.Context, id int64) (rivertype.JobState, error)
 	worker(config *river.Config) (riverWorker, error)
 	pages() uiendpoints.Bundle
 }

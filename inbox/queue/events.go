@@ -70,6 +70,7 @@ type Filter struct {
 	States   []State
 	Event    string        // by name
 	MinAge   time.Duration // since they came
+	MaxAge   time.Duration // since they came; 0 means any
 	After    int64         // those with a larger ID
 	Backward bool          // the latest first
 }
@@ -113,6 +114,10 @@ func (q *Queue) listParams(f Filter, limit int) *river.JobListParams {
 	if f.MinAge > 0 {
 		params = params.Where("CAST(args ->> 'received' AS bigint) <= @before",
 			river.NamedArgs{"before": time.Now().Add(-f.MinAge).UnixMilli()})
+	}
+	if f.MaxAge > 0 {
+		params = params.Where("CAST(args ->> 'received' AS bigint) >= @since",
+			river.NamedArgs{"since": time.Now().Add(-f.MaxAge).UnixMilli()})
 	}
 	if f.After > 0 && f.Backward {
 		params = params.Where("id < @after", river.NamedArgs{"after": f.After})

@@ -205,3 +205,7 @@ func (q *Queue) tell(c change) {
 	case same:
 	}
 }
+
+// SharedWithOthers says whether other processes may have the queue's database
+// too.
+func (q *Queue) SharedWithOthers() bool { return !q.db.sqlite }

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"bytes"
@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// cpu returns the CPU time, user and system, that the process and its children have had. Each thread's schedstat counts
+// CPU returns the CPU time, user and system, that the process and its children have had. Each thread's schedstat counts
 // nanoseconds, where stat has ticks of 10 ms.
-func (p *process) cpu() (time.Duration, error) {
+func (p *Process) CPU() (time.Duration, error) {
 	var total time.Duration
 	for _, pid := range family(p.cmd.Process.Pid) {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
@@ -35,9 +35,9 @@ func (p *process) cpu() (time.Duration, error) {
 	return total, nil
 }
 
-// peak returns the largest resident memory, in bytes, that the process and its children ever had. What they share is
+// Peak returns the largest resident memory, in bytes, that the process and its children ever had. What they share is
 // counted for each.
-func (p *process) peak() (int64, error) {
+func (p *Process) Peak() (int64, error) {
 	var total int64
 	for _, pid := range family(p.cmd.Process.Pid) {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"os/exec"
@@ -7,5 +7,8 @@ import (
 
 // endWithParent has the kernel stop the child should this program be killed.
 func endWithParent(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM
 }

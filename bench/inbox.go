@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/klinkgate/caddy-klink/bench/postgres"
+	"github.com/klinkgate/caddy-klink/bench/process"
+)
+
+// inboxDirective has the database, the mode, and the proxy.
+const inboxDirective = `klink_inbox {
+		database %s
+		mode %s
+		max_stored 100000000 64GiB
+		deliver {
+			%s
+		}
+	}`
+
+// database returns the URL of a database for a contender in its own folder.
+type database func(dir string) (string, error)
+
+func sqlite(dir string) (string, error) { return "sqlite://" + filepath.Join(dir, "inbox.db"), nil }
+
+// startInbox runs this program again as Caddy, with an inbox behind the pinned gateway. When the backend is away, its
+// address is one that nobody listens on.
+func startInbox(mode string, d database, away bool) starter {
+	return func(p place) (*process.Process, error) {
+		url, err := d(p.dir)
+		if err != nil {
+			return nil, err
+		}
+		if away {
+			p.backend = process.FreeAddress()
+		}
+		handlers := gatewayPinned + "\n\t" + fmt.Sprintf(inboxDirective, url, mode, fmt.Sprintf(proxy, p.backend))
+		return startCaddyfile(p.dir, fmt.Sprintf(caddyfile, p.listen, handlers), p.profile)
+	}
+}
+
+func (b *bench) measureInbox(ctx context.Context) ([]goal, error) {
+	goals, err := b.measureRescue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	more, err := b.measureStore(ctx)
+	return append(goals, more...), err
+}
+
+// measureRescue loads a gateway with an inbox and one without in turn.
+func (b *bench) measureRescue(ctx context.Context) ([]goal, error) {
+	contests, err := b.contest(ctx, []contender{
+		{name: "no inbox", start: startCaddy(gatewayPinned), sign: signedForm, verifies: true, unique: true},
+		{name: "rescue, SQLite", start: startInbox("rescue", sqlite, false), sign: signedForm, verifies: true, unique: true},
+	}, bodies(1, smallBody))
+	if err != nil {
+		return nil, err
+	}
+	b.printContests("An inbox while all is well, every event another one", contests)
+	kept := median(ratios(contests[1].samples, contests[0].samples, throughputOf))
+	return []goal{{"throughput that rescue costs while all is well", 1 - kept, 0.03}}, nil
+}
+
+const (
+	storeConnections = 64
+	// storeGoal is how many events should be stored in a second.
+	storeGoal = 5000
+)
+
+// measureStore loads one inbox after the other, not in turns: each goes on delivering what it has stored.
+func (b *bench) measureStore(ctx context.Context) ([]goal, error) {
+	loaded := *b
+	loaded.connections = storeConnections
+	databases := map[string]database{"SQLite": sqlite}
+	server, err := postgres.Find(ctx, b.dir, false)
+	if err == nil {
+		defer server.Close()
+		databases["PostgreSQL"] = func(string) (string, error) { return server.Create(ctx) }
+	} else {
+		b.printf("\nstore, PostgreSQL: MISSING, %v\n", err)
+	}
+	var contests []*contest
+	var goals []goal
+	for _, name := range []string{"SQLite", "PostgreSQL"} {
+		if databases[name] == nil {
+			continue
+		}
+		for _, away := range []bool{false, true} {
+			c := contender{name: "store, " + name, start: startInbox("store", databases[name], away), sign: signedForm, verifies: true, unique: true}
+			if away {
+				c.name += ", away"
+			}
+			one, err := loaded.contest(ctx, []contender{c}, bodies(1, smallBody))
+			if err != nil {
+				return nil, err
+			}
+			contests = append(contests, one...)
+			rate := median(values(one[0].samples, throughputOf))
+			goals = append(goals, goal{fmt.Sprintf("seconds to take %d events, %s", storeGoal, c.name), storeGoal / rate, 1})
+		}
+	}
+	loaded.printStores(contests)
+	return goals, nil
+}

@@ -1,0 +1,111 @@
+package inbox_test
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// TestReload holds that a new configuration goes on with what is stored and with
+// what is known, whether it changes the queue or not.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string]string{"same": "", "other": "concurrency 3\ntimeout 30s"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBackend(t)
+			dir := shortTempDir(t)
+			old := startIn(t, dir, b, "retry 100ms")
+			passed := event("contact.create", "passed through")
+			if status := old.deliver(passed); status != http.StatusOK {
+				t.Fatalf("K-LINK was answered %d", status)
+			}
+			b.refuse()
+			for i := range 10 {
+				if status := old.deliver(event("contact.create", strconv.Itoa(i))); status != http.StatusOK {
+					t.Fatalf("K-LINK was answered %d", status)
+				}
+			}
+			current := startIn(t, dir, b, "retry 100ms\n"+options)
+			old.stop()
+			b.back(t)
+			b.has(t, 11)
+			for _, body := range []string{passed, event("contact.create", "0")} {
+				if status := current.deliver(body); status != http.StatusOK {
+					t.Fatalf("K-LINK was answered %d", status)
+				}
+			}
+			b.has(t, 11)
+		})
+	}
+}
+
+// TestReloadAfterTheDeadline holds that an attempt which went on when K-LINK was
+// answered is noted even if its configuration is gone when it ends.
+func TestReloadAfterTheDeadline(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	dir := shortTempDir(t)
+	old := startIn(t, dir, b, "deadline 100ms\nretry 50ms")
+	release := make(chan struct{})
+	b.does(func(http.ResponseWriter, *http.Request) { <-release })
+	if status := old.deliver(event("contact.create", "1")); status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", status)
+	}
+	current := startIn(t, dir, b, "deadline 200ms\nretry 50ms")
+	old.stop()
+	close(release)
+	b.has(t, 1)
+	wait(t, "the event is noted as delivered", func() bool { return current.metric("delivered_total") == 1 && current.metric("depth") == 0 })
+}
+
+// TestReloadUnderLoad changes the configuration ten times while events come and
+// the backend fails every third time: each event arrives once.
+func TestReloadUnderLoad(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	dir := shortTempDir(t)
+	var calls atomic.Int64
+	var mu sync.Mutex
+	seen := make(map[string]int)
+	b.does(func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1)%3 == 0 {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		seen[r.Header.Get("Klink-Delivery-Id")]++
+	})
+	const perConfig = 30
+	current := startIn(t, dir, b, "retry 20ms")
+	for i := range 10 {
+		next := startIn(t, dir, b, "retry 20ms\nconcurrency "+strconv.Itoa(i%2+2))
+		var senders sync.WaitGroup
+		for j := range perConfig {
+			senders.Go(func() {
+				if status := current.deliver(event("contact.create", strconv.Itoa(i*perConfig+j))); status != http.StatusOK {
+					t.Errorf("K-LINK was answered %d", status)
+				}
+			})
+		}
+		senders.Wait()
+		current.stop()
+		current = next
+	}
+	wait(t, "every event has arrived", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(seen) == 10*perConfig
+	})
+	wait(t, "nothing is waiting", func() bool { return current.metric("depth") == 0 })
+	mu.Lock()
+	defer mu.Unlock()
+	for id, n := range seen {
+		if n != 1 {
+			t.Errorf("event %s was delivered %d times", id, n)
+		}
+	}
+}

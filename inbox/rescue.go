@@ -1,0 +1,163 @@
+package inbox
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/klinkgate/caddy-klink/inbox/queue"
+)
+
+// first is the first attempt at a delivery, made while K-LINK waits.
+type first struct {
+	done   chan struct{} // closed when it has ended
+	answer *answer
+	result queue.Result
+}
+
+// rescue passes a delivery on, and stores it if the backend does not take it in
+// time.
+func (in *Inbox) rescue(ctx context.Context, running *call, d *delivery) {
+	if !in.state.late.room() {
+		if stored, err := in.put(ctx, running, d, queue.When{}); err == nil && !stored.Duplicate {
+			in.rescued(d, "too many attempts are late; this one was not made")
+		}
+		return
+	}
+	f := in.begin(ctx, d)
+	deadline := time.NewTimer(time.Until(d.Received.Add(time.Duration(in.Deadline))))
+	defer deadline.Stop()
+	select {
+	case <-f.done:
+	case <-deadline.C:
+		if in.leaveRunning(ctx, running, d, f) {
+			return
+		}
+		<-f.done // it cannot be stored: all there is left is the backend's answer
+	}
+	in.conclude(ctx, running, d, f)
+}
+
+func (in *Inbox) begin(ctx context.Context, d *delivery) *first {
+	f := &first{done: make(chan struct{})}
+	in.ended.Go(func() {
+		defer close(f.done)
+		ctx, cancel := context.WithTimeout(ctx, time.Duration(in.Timeout))
+		defer cancel()
+		f.answer, f.result = in.attempt(ctx, d, 0)
+		in.queue.Report(f.result.Outcome)
+	})
+	return f
+}
+
+// conclude makes an answer of the backend's.
+func (in *Inbox) conclude(ctx context.Context, running *call, d *delivery, f *first) {
+	if f.result.Outcome == queue.Delivered || f.result.Outcome == queue.Rejected && in.PassRejections {
+		in.state.calls.end(running, f.answer, nil, f.result.Outcome == queue.Delivered)
+		return
+	}
+	stored, err := in.put(ctx, running, d, in.afterFirst(f.result))
+	if err == nil && !stored.Duplicate {
+		in.rescued(d, f.result.Detail)
+	}
+}
+
+// afterFirst says when an event is to be delivered whose first attempt has
+// failed.
+func (in *Inbox) afterFirst(result queue.Result) queue.When {
+	when := queue.When{Tried: true, Detail: result.Detail, Dead: result.Outcome == queue.Rejected}
+	if result.Outcome == queue.Failed {
+		when.At = time.Now().Add(time.Duration(in.Retry[0]))
+	}
+	return when
+}
+
+// rescued notes an event that K-LINK would have had to send again.
+func (in *Inbox) rescued(d *delivery, detail string) {
+	in.state.tally.rescued.Add(1)
+	in.logger.Warn("an event was stored because the backend did not take it", in.fields(d, zap.String("detail", detail))...)
+}
+
+// leaseMargin is how much later than it can end the first attempt at a stored
+// event is taken to be over, when nobody has told.
+const leaseMargin = 5 * time.Second
+
+// leaveRunning stores an event whose first attempt is under way, so that K-LINK
+// can be answered. It returns false when that is not possible.
+func (in *Inbox) leaveRunning(ctx context.Context, running *call, d *delivery, f *first) bool {
+	lease := d.Received.Add(time.Duration(in.Timeout) + leaseMargin)
+	stored, err := in.storeOnly(ctx, d, queue.When{Tried: true, At: lease})
+	if err != nil {
+		return false
+	}
+	in.state.calls.end(running, status200(), nil, true)
+	if stored.Duplicate { // another gateway has it; our attempt is its
+		in.state.tally.deduplicated.Add(1)
+		return true
+	}
+	in.rescued(d, "no answer within "+time.Duration(in.Deadline).String()+"; the attempt goes on")
+	in.state.late.add(1, d.Body)
+	in.ended.Go(func() {
+		in.finish(ctx, d, f, stored.ID)
+		in.state.late.add(-1, d.Body)
+	})
+	return true
+}
+
+// late are the attempts that go on after K-LINK was answered, with their bodies
+// in memory.
+type late struct{ attempts, bytes atomic.Int64 }
+
+// A backend that hangs must not fill the memory: when as many attempts are late,
+// or with bodies of so many bytes, others are not made but stored.
+const (
+	mostLate      = 1000
+	mostLateBytes = 64 << 20
+)
+
+func (l *late) add(n int64, body []byte) {
+	l.attempts.Add(n)
+	l.bytes.Add(n * int64(len(body)))
+}
+
+func (l *late) room() bool { return l.attempts.Load() < mostLate && l.bytes.Load() < mostLateBytes }
+
+const (
+	finishTimeout = 10 * time.Second
+	finishPause   = 2 * time.Second
+	finishTries   = 30
+)
+
+// finish tells the queue how the first attempt at a stored event has ended. When
+// that is not possible, the event is delivered again after its lease.
+func (in *Inbox) finish(ctx context.Context, d *delivery, f *first, id int64) {
+	<-f.done
+	var err error
+	for range finishTries {
+		if err = in.tryFinish(ctx, f, id); err == nil {
+			return
+		}
+		time.Sleep(finishPause)
+	}
+	in.logger.Error("how an attempt ended cannot be noted; the event is delivered once more",
+		in.fields(d, zap.String("result", f.result.Detail), zap.Error(err))...)
+}
+
+func (in *Inbox) tryFinish(ctx context.Context, f *first, id int64) error {
+	q := in.queue
+	if current := in.state.withQueue(); current != nil && current.queue.url == q.url {
+		q = current.queue // that of our own configuration may be closed
+	}
+	ctx, cancel := context.WithTimeout(ctx, finishTimeout)
+	defer cancel()
+	if f.result.Outcome == queue.Delivered {
+		return q.Finish(ctx, id)
+	}
+	when := in.afterFirst(f.result)
+	if when.At.IsZero() {
+		when.At = time.Now()
+	}
+	return q.Release(ctx, id, when)
+}

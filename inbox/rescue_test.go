@@ -1,0 +1,251 @@
+package inbox_test
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/klinkgate/caddy-klink/inbox"
+)
+
+// TestRescuePassesThrough holds that with a backend that is well an inbox is not
+// noticed: its own answer goes back, and nothing is stored.
+func TestRescuePassesThrough(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := start(t, b, "")
+	b.does(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Backend", "php")
+		w.WriteHeader(http.StatusCreated)
+		w.Write([]byte("thanks"))
+	})
+	got := g.send(signed(t, "/hook", event("contact.create", "1")))
+	if got.status != http.StatusOK || got.body != "thanks" || got.header.Get("X-Backend") != "php" {
+		t.Errorf("answered %+v", got)
+	}
+	b.has(t, 1)
+	if strings.Contains(g.log(), "stored") {
+		t.Error("something was stored")
+	}
+}
+
+// TestRescue holds that K-LINK is answered 200 whatever the backend does, and the
+// event is delivered once the backend is well again.
+func TestRescue(t *testing.T) {
+	t.Parallel()
+	status := func(status int) func(t *testing.T, b *backend) {
+		return func(_ *testing.T, b *backend) { b.status(status) }
+	}
+	for name, breaks := range map[string]func(t *testing.T, b *backend){
+		"refuses connections": func(_ *testing.T, b *backend) { b.refuse() },
+		"breaks off": func(_ *testing.T, b *backend) {
+			b.does(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+		},
+		"breaks off in the middle of its answer": func(_ *testing.T, b *backend) {
+			b.does(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", "100")
+				w.WriteHeader(http.StatusOK)
+				w.Write([]byte("half"))
+				http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			})
+		},
+		"302": status(302), "408": status(408), "425": status(425), "429": status(429),
+		"500": status(500), "502": status(502), "503": status(503), "504": status(504),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBackend(t)
+			g := start(t, b, "retry 200ms")
+			breaks(t, b)
+			body := event("contact.create", name)
+			if status := g.deliver(body); status != http.StatusOK {
+				t.Fatalf("K-LINK was answered %d", status)
+			}
+			b.status(http.StatusOK)
+			if name == "refuses connections" {
+				b.back(t)
+			}
+			wait(t, "the event is delivered", func() bool {
+				got := b.got()
+				return len(got) > 0 && got[len(got)-1].header.Get("Klink-Delivery-Attempt") != ""
+			})
+			for _, r := range b.got() {
+				if r.body != body {
+					t.Errorf("the backend got %q", r.body)
+				}
+			}
+		})
+	}
+}
+
+// TestRescueAtTheDeadline holds that an attempt which is under way at the
+// deadline goes on, and that the event is sent again only if it fails.
+func TestRescueAtTheDeadline(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		late http.HandlerFunc // what the backend does in the end
+		want []string         // Klink-Delivery-Attempt of what it gets
+	}{
+		"it succeeds":    {func(http.ResponseWriter, *http.Request) {}, []string{""}},
+		"it fails":       {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, []string{"", "2"}},
+		"it breaks off":  {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, []string{"", "2"}},
+		"it is rejected": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(422) }, []string{""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBackend(t)
+			g := start(t, b, "deadline 200ms\ntimeout 20s\nretry 100ms")
+			release := make(chan struct{})
+			var calls atomic.Int32
+			b.does(func(w http.ResponseWriter, r *http.Request) {
+				if calls.Add(1) == 1 {
+					<-release
+					test.late(w, r)
+				}
+			})
+			if status := g.deliver(event("contact.create", name)); status != http.StatusOK {
+				t.Fatalf("K-LINK was answered %d", status)
+			}
+			time.Sleep(300 * time.Millisecond)
+			if n := len(b.got()); n != 1 {
+				t.Fatalf("%d attempts while the first one is under way", n)
+			}
+			close(release)
+			got := b.has(t, len(test.want))
+			for i, want := range test.want {
+				if attempt := got[i].header.Get("Klink-Delivery-Attempt"); attempt != want {
+					t.Errorf("attempt %d is called %q, want %q", i+1, attempt, want)
+				}
+			}
+		})
+	}
+}
+
+// TestTimeout holds that an attempt which takes too long is a failure.
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := start(t, b, "deadline 100ms\ntimeout 300ms\nretry 100ms")
+	var calls atomic.Int32
+	b.does(func(_ http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) == 1 {
+			<-r.Context().Done()
+		}
+	})
+	if status := g.deliver(event("contact.create", "1")); status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", status)
+	}
+	b.has(t, 2)
+	if !strings.Contains(g.log(), "no answer within") {
+		t.Error("the log does not say why")
+	}
+}
+
+// TestRejected holds that an event that the backend does not want is stored as
+// dead and not sent again, unless the backend's answer is to go back.
+func TestRejected(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		options string
+		want    int
+	}{{"", http.StatusOK}, {"pass_rejections", http.StatusUnprocessableEntity}} {
+		t.Run(test.options, func(t *testing.T) {
+			t.Parallel()
+			b := newBackend(t)
+			g := start(t, b, "retry 50ms\n"+test.options)
+			b.status(http.StatusUnprocessableEntity)
+			if status := g.deliver(event("contact.create", "1")); status != test.want {
+				t.Errorf("K-LINK was answered %d, want %d", status, test.want)
+			}
+			time.Sleep(300 * time.Millisecond)
+			b.has(t, 1)
+		})
+	}
+}
+
+// TestNothingAnswers holds that an event is not lost that no handler of deliver
+// takes.
+func TestNothingAnswers(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	dir := shortTempDir(t)
+	options := `klink_webhook {
+		hmac ` + secret + `
+	}
+	klink_inbox {
+		name {name}
+		database sqlite://{dir}/inbox.db
+		retry 100ms
+		deliver {
+			@known vars {http.klink_webhook.event} contact.create
+			reverse_proxy @known {backend}
+			%
+		}
+	}`
+	g := startSite(t, dir, b, strings.Replace(options, "%", "", 1))
+	if status := g.deliver(event("contact.create", "1")); status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", status)
+	}
+	b.has(t, 1)
+	if status := g.deliver(event("message.inbound", "2")); status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", status)
+	}
+	b.has(t, 1)
+	g.stop()
+	startSite(t, dir, b, strings.Replace(options, "%", "reverse_proxy {backend}", 1))
+	b.has(t, 2)
+}
+
+// TestManyLateAttempts holds that a backend that hangs does not fill the memory:
+// beyond some number of late attempts, or of bytes in them, events are stored
+// without one, and arrive all the same.
+func TestManyLateAttempts(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]struct{ attempts, bytes int64 }{"attempts": {1000, 0}, "bytes": {0, 64 << 20}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBackend(t)
+			g := start(t, b, "retry 100ms")
+			done := inbox.AddLate(g.name, late.attempts, late.bytes)
+			if status := g.deliver(event("contact.create", name)); status != http.StatusOK {
+				t.Fatalf("K-LINK was answered %d", status)
+			}
+			got := b.has(t, 1)
+			if attempt := got[0].header.Get("Klink-Delivery-Attempt"); attempt != "1" {
+				t.Errorf("the attempt has the number %q, so K-LINK waited for it", attempt)
+			}
+			done()
+			if status := g.deliver(event("contact.create", name+" again")); status != http.StatusOK {
+				t.Fatalf("K-LINK was answered %d", status)
+			}
+			if attempt := b.has(t, 2)[1].header.Get("Klink-Delivery-Attempt"); attempt != "" {
+				t.Errorf("the attempt has the number %q, though there is room again", attempt)
+			}
+		})
+	}
+}
+
+// TestLateAttemptsAreCounted holds that an attempt is late from the deadline until
+// it ends.
+func TestLateAttemptsAreCounted(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := start(t, b, "deadline 100ms\nretry 100ms")
+	release := make(chan struct{})
+	b.does(func(http.ResponseWriter, *http.Request) { <-release })
+	body := event("contact.create", "1")
+	if status := g.deliver(body); status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", status)
+	}
+	if attempts, bytes := inbox.Late(g.name); attempts != 1 || bytes != int64(len(body)) {
+		t.Errorf("%d attempts with %d bytes are late", attempts, bytes)
+	}
+	close(release)
+	wait(t, "no attempt is late", func() bool {
+		attempts, bytes := inbox.Late(g.name)
+		return attempts == 0 && bytes == 0
+	})
+}

@@ -1,0 +1,215 @@
+package inbox_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// TestUIActions holds what becomes of an event on which an operator acts on the
+// page, whatever the database.
+func TestUIActions(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]func(t *testing.T, g *gateway, b *backend){
+		"a dead event that is retried is delivered as it was":                   retryDead,
+		"a dead event that is retried and fails again is dead again":            retryDeadInVain,
+		"a waiting event that is retried is delivered at once":                  retryWaiting,
+		"a delivered event that is retried goes nowhere":                        retryDelivered,
+		"a waiting event that is cancelled is not delivered, but may come anew": cancelWaiting,
+		"a cancelled event cannot be retried":                                   retryCancelled,
+		"an event that waits for a backend that is down can be cancelled":       cancelHeld,
+		"a dead event that is deleted is gone, but may come anew":               deleteDead,
+		"a delivered event that is deleted may come anew":                       deleteDelivered,
+		"a queue that is paused delivers nothing until it is resumed":           pause,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for kind, database := range map[string]func(testing.TB) string{
+				"SQLite": func(testing.TB) string { return "sqlite://{dir}/inbox.db" }, "PostgreSQL": freshPostgres,
+			} {
+				t.Run(kind, func(t *testing.T) {
+					t.Parallel()
+					b := newBackend(t)
+					test(t, startUI(t, b, "mode store\nretry 1h\ndatabase "+database(t)), b)
+				})
+			}
+		})
+	}
+}
+
+var theEvent = event("contact.create", "1")
+
+// stored sends theEvent while the backend answers with a status, and returns it
+// as it is then.
+func stored(g *gateway, b *backend, status int, state string) job {
+	g.t.Helper()
+	b.status(status)
+	g.deliver(theEvent)
+	j := g.one(state)
+	b.has(g.t, 1)
+	b.status(http.StatusOK)
+	return j
+}
+
+// key returns what the event is called towards backends.
+func (j job) key(t testing.TB) string {
+	t.Helper()
+	var args struct {
+		Key string `json:"key"`
+	}
+	if err := json.Unmarshal([]byte(j.Args), &args); err != nil {
+		t.Fatal(err)
+	}
+	return args.Key
+}
+
+func retryDead(t *testing.T, g *gateway, b *backend) {
+	j := stored(g, b, http.StatusBadRequest, "discarded")
+	g.acts("retry", j.ID)
+	g.one("completed")
+	if got := b.has(t, 2); got[1].body != theEvent || got[1].uri != "/hook" {
+		t.Errorf("the backend has got %+v", got[1])
+	}
+}
+
+func retryDeadInVain(t *testing.T, g *gateway, b *backend) {
+	j := stored(g, b, http.StatusBadRequest, "discarded")
+	b.status(http.StatusUnprocessableEntity)
+	g.acts("retry", j.ID)
+	b.has(t, 2)
+	if again := g.one("discarded"); again.ID != j.ID || again.Attempt != j.Attempt+1 {
+		t.Errorf("it is %+v, and was %+v", again, j)
+	}
+}
+
+func retryWaiting(t *testing.T, g *gateway, b *backend) {
+	j := stored(g, b, http.StatusInternalServerError, "retryable")
+	g.acts("retry", j.ID)
+	g.one("completed")
+	b.has(t, 2)
+}
+
+func retryDelivered(t *testing.T, g *gateway, b *backend) {
+	j := stored(g, b, http.StatusOK, "completed")
+	if got := g.act("retry", j.ID); got.status != http.StatusConflict || !strings.Contains(got.body, "not kept") {
+		t.Errorf("answered %d %s", got.status, got.body)
+	}
+	b.has(t, 1)
+	g.one("completed")
+}
+
+func cancelWaiting(t *testing.T, g *gateway, b *backend) {
+	j := stored(g, b, http.StatusInternalServerError, "retryable")
+	g.acts("cancel", j.ID)
+	g.one("cancelled")
+	b.has(t, 1)
+	g.deliver(theEvent)
+	b.has(t, 2)
+	g.one("completed")
+}
+
+func retryCancelled(t *testing.T, g *gateway, b *backend) {
+	j := stored(g, b, http.StatusInternalServerError, "retryable")
+	g.acts("cancel", j.ID)
+	if got := g.act("retry", j.ID); got.status != http.StatusConflict || !strings.Contains(got.body, "not kept") {
+		t.Errorf("answered %d %s", got.status, got.body)
+	}
+	g.one("cancelled")
+	b.has(t, 1)
+}
+
+func cancelHeld(t *testing.T, g *gateway, b *backend) {
+	b.refuse()
+	g.deliver(theEvent)
+	j := g.one("running")
+	g.acts("cancel", j.ID)
+	g.one("cancelled")
+	b.back(t)
+	b.has(t, 0)
+}
+
+func deleteDead(t *testing.T, g *gateway, b *backend) {
+	j := stored(g, b, http.StatusBadRequest, "discarded")
+	g.acts("delete", j.ID)
+	if left := g.jobs("discarded"); len(left) > 0 {
+		t.Errorf("there is still %+v", left)
+	}
+	g.deliver(theEvent)
+	b.has(t, 2)
+	g.one("completed")
+}
+
+func deleteDelivered(t *testing.T, g *gateway, b *backend) {
+	j := stored(g, b, http.StatusOK, "completed")
+	g.deliver(theEvent)
+	b.has(t, 1)
+	g.acts("delete", j.ID)
+	g.deliver(theEvent)
+	b.has(t, 2)
+}
+
+func pause(t *testing.T, g *gateway, b *backend) {
+	queue := "/inbox/api/queues/" + g.name
+	wait(t, "the queue is there", func() bool { return g.operate(http.MethodGet, queue, "").status == http.StatusOK })
+	if got := g.operate(http.MethodPut, queue+"/pause", ""); got.status != http.StatusOK {
+		t.Fatalf("answered %+v", got)
+	}
+	sent := 0
+	wait(t, "the queue is paused, of which its workers hear within seconds", func() bool {
+		sent++
+		g.deliver(event("contact.create", strconv.Itoa(sent)))
+		time.Sleep(500 * time.Millisecond)
+		return len(b.got()) < sent
+	})
+	time.Sleep(time.Second)
+	b.has(t, sent-1)
+	if got := g.operate(http.MethodPut, queue+"/resume", ""); got.status != http.StatusOK {
+		t.Fatalf("answered %+v", got)
+	}
+	b.has(t, sent)
+}
+
+// freshPostgres returns the URL of a database for one test.
+func freshPostgres(t testing.TB) string {
+	t.Helper()
+	const variable = "KLINK_TEST_POSTGRES"
+	server := os.Getenv(variable)
+	if server == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is not set: CI must run these tests on a PostgreSQL server", variable)
+		}
+		t.Skipf("not run on PostgreSQL: set %s to the postgres:// URL of a server whose user may create databases", variable)
+	}
+	location, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "klink_ui_" + strings.ToLower(rand.Text())
+	onPostgres(t, server, "CREATE DATABASE "+name)
+	t.Cleanup(func() { onPostgres(t, server, "DROP DATABASE "+name+" WITH (FORCE)") })
+	location.Path = "/" + name
+	return location.String()
+}
+
+func onPostgres(t testing.TB, server, statement string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, statement); err != nil {
+		t.Fatal(err)
+	}
+}
