@@ -123,24 +123,36 @@ func (db *Database) gather(first *write) []*write {
 	return batch
 }
 
-// commitBatch commits a batch. If PostgreSQL ends its transaction because another
-// one was in its way, it tries again.
+// commitBatch commits a batch. It tries again if PostgreSQL ended its transaction
+// because another one was in its way, or had ended the connection before: after a
+// restart all connections of the pool are broken.
 func (db *Database) commitBatch(batch []*write) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	err := db.tryBatch(ctx, batch)
-	for tries := 1; tries < commitTries && inEachOthersWay(err); tries++ {
+	for tries := 1; tries < commitTries && db.mayTryAgain(err); tries++ {
 		err = db.tryBatch(ctx, batch)
 	}
 	return unavailable(err)
 }
 
-// inEachOthersWay says whether the database has ended a transaction for the sake
-// of another one.
-func inEachOthersWay(err error) bool {
+func (db *Database) mayTryAgain(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (pgErr.Code == pgerrcode.DeadlockDetected || pgErr.Code == pgerrcode.SerializationFailure)
+	switch {
+	case ok && (pgErr.Code == pgerrcode.DeadlockDetected || pgErr.Code == pgerrcode.SerializationFailure):
+		return true
+	case err == nil || db.sqlite || ok && !pgerrcode.IsOperatorIntervention(pgErr.Code):
+		return false
+	}
+	_, uncertain := errors.AsType[*commitError](err)
+	db.engine.reset()
+	return !uncertain
 }
+
+// commitError means that it is not known whether the transaction was committed.
+type commitError struct{ error }
+
+func (e *commitError) Unwrap() error { return e.error }
 
 func (db *Database) tryBatch(ctx context.Context, batch []*write) error {
 	tx, err := db.engine.executor().Begin(ctx)
@@ -148,7 +160,9 @@ func (db *Database) tryBatch(ctx context.Context, batch []*write) error {
 		return err
 	}
 	if err = db.apply(ctx, tx, batch); err == nil {
-		err = tx.Commit(ctx)
+		if err = tx.Commit(ctx); err != nil {
+			err = &commitError{err}
+		}
 	}
 	if err != nil {
 		_ = tx.Rollback(context.WithoutCancel(ctx))

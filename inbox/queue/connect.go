@@ -39,6 +39,7 @@ func openSQLite(path string, logger *slog.Logger) (engine, func() error, error) 
 		return nil, nil, errors.Join(err, pool.Close())
 	}
 	e.lock = func(context.Context) (func(), error) { return func() {}, nil }
+	e.drop = func() {}
 	return e, pool.Close, nil
 }
 
@@ -86,6 +87,7 @@ func openPostgres(ctx context.Context, dsn string, logger *slog.Logger) (engine,
 		return nil, nil, errors.Join(err, closePool())
 	}
 	e.lock = func(ctx context.Context) (func(), error) { return lockPostgres(ctx, pool) }
+	e.drop = pool.Reset
 	return e, closePool, nil
 }
 

@@ -18,6 +18,7 @@ import (
 type engine interface {
 	executor() riverdriver.Executor
 	migrate(ctx context.Context) error
+	reset() // gives up connections that may be broken
 	insert(ctx context.Context, tx riverdriver.ExecutorTx, jobs []river.InsertManyParams) ([]*rivertype.JobInsertResult, error)
 	list(ctx context.Context, params *river.JobListParams) ([]*rivertype.JobRow, error)
 	get(ctx context.Context, id int64) (*rivertype.JobRow, error)
@@ -41,6 +42,7 @@ type riverEngine[TTx any] struct {
 	client *river.Client[TTx] // works on nothing
 	logger *slog.Logger
 	lock   func(ctx context.Context) (unlock func(), err error)
+	drop   func() // connections that may be broken
 }
 
 func newEngine[TTx any](driver riverdriver.Driver[TTx], logger *slog.Logger) (*riverEngine[TTx], error) {
@@ -53,6 +55,8 @@ func newEngine[TTx any](driver riverdriver.Driver[TTx], logger *slog.Logger) (*r
 }
 
 func (e *riverEngine[TTx]) executor() riverdriver.Executor { return e.driver.GetExecutor() }
+
+func (e *riverEngine[TTx]) reset() { e.drop() }
 
 func (e *riverEngine[TTx]) migrate(ctx context.Context) error {
 	unlock, err := e.lock(ctx)

@@ -126,9 +126,10 @@ type pace struct {
 	grace  time.Duration // for deliveries under way when a queue is closed
 	hold   time.Duration // for an event to wait in memory for a backend that is down
 	margin time.Duration // by which a delivery is longer under way than it may be, before its gateway is taken to be gone
+	stall  time.Duration // for workers to take nothing though events are due, before they are started again
 }
 
-var normalPace = pace{grace: 10 * time.Second, hold: 20 * time.Second, margin: 15 * time.Second}
+var normalPace = pace{grace: 10 * time.Second, hold: 20 * time.Second, margin: 15 * time.Second, stall: 15 * time.Second}
 
 // Queue returns a queue of the database and starts to deliver, as soon as the
 // database is there.

@@ -104,3 +104,33 @@ func TestAServerThatRestartsAmidDeliveriesIsNoLoss(t *testing.T) {
 	expect(t, "events", len(times), events)
 	expect(t, "attempts", len(b.attempts()), events) // what was under way is noted when the server is back
 }
+
+func TestAStoreAfterAServersRestartSucceeds(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.start(t)
+	q := start(t, open(t, s.url("klink", serverPassword, "postgres")), (&backend{}).config())
+	store(t, q, event(1), When{})
+	s.stop(t)
+	s.start(t)
+	store(t, q, event(2), When{}) // though the connections that it had are broken
+}
+
+func TestWorkersThatTakeNothingAreStartedAgain(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b := &backend{}
+		lines := &logged{}
+		config := b.config()
+		config.Logger = lines.logger()
+		quick := normalPace
+		quick.stall = 500 * time.Millisecond
+		q := open(t, url).queue(config, quick)
+		defer q.Close()
+		eventually(t, "there are workers", func() bool { return q.work.Load() != nil })
+		if err := q.work.Load().client.Stop(t.Context()); err != nil { // as when a connection breaks at the wrong moment
+			t.Fatal(err)
+		}
+		state(t, q, store(t, q, event(1), When{}), Done)
+		expect(t, "lines", lines.count("take none"), 1)
+	})
+}

@@ -109,6 +109,7 @@ func (q *Queue) measureLoop() {
 		if err := q.measure(); err != nil {
 			q.config.Logger.Error("the inbox's backlog cannot be measured", "inbox", q.config.Name, "error", err)
 		}
+		q.watch()
 		if !q.pause(max(measureInterval, 20*time.Since(began))) {
 			return
 		}

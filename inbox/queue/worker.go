@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,10 +27,13 @@ type worker struct {
 	river.WorkerDefaults[job]
 	queue  *Queue
 	client riverWorker
+	busy   atomic.Int64 // events that it has
+	last   atomic.Int64 // when it had one, or was started, in nanoseconds of Unix time
 }
 
 func (q *Queue) startWorker() (*worker, error) {
 	w := &worker{queue: q}
+	w.last.Store(time.Now().UnixNano())
 	workers := river.NewWorkers()
 	river.AddWorker(workers, w)
 	client, err := q.db.engine.worker(&river.Config{
@@ -106,6 +110,11 @@ func (q *Queue) isClosing() bool {
 // there is no backend to take it.
 func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 	q := w.queue
+	w.busy.Add(1)
+	defer func() {
+		w.last.Store(time.Now().UnixNano())
+		w.busy.Add(-1)
+	}()
 	if wait := time.Until(firstAttempt(j.JobRow, j.Args)); wait > 0 {
 		return river.JobSnooze(wait)
 	}
