@@ -20,9 +20,9 @@ func TestAFullDiskIsNoLoss(t *testing.T) {
 	if err := db.queryRow(t.Context(), "PRAGMA page_count").Scan(&pages); err != nil {
 		t.Fatal(err)
 	}
-	runSQL(t, db, fmt.Sprint("PRAGMA max_page_count = ", pages+20)) // SQLite then says that the disk is full
 	stored := 0
 	eventually(t, "the disk is full", func() bool {
+		runSQL(t, db, fmt.Sprint("PRAGMA max_page_count = ", pages+20)) // SQLite then says so; it is forgotten with the connection
 		d := event(stored)
 		d.Body = []byte(strings.Repeat("x", 10000))
 		_, err := q.Store(t.Context(), d, When{})
