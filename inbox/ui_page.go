@@ -62,8 +62,8 @@ func (ui *UI) find() (*sharedQueue, *missing) {
 	var found []*sharedQueue
 	several := false
 	states.Range(func(name, value any) bool {
-		in := value.(*state).current()
-		if in != nil && in.queue != nil && (ui.Inbox == "" || ui.Inbox == name) {
+		in := value.(*state).withQueue()
+		if in != nil && (ui.Inbox == "" || ui.Inbox == name) {
 			several = several || len(found) > 0 && found[0].url != in.queue.url
 			found = append(found, in.queue)
 		}
