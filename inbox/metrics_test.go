@@ -13,7 +13,7 @@ import (
 // metrics returns those of all inboxes.
 func (g *gateway) metrics() []*dto.MetricFamily {
 	g.t.Helper()
-	registry := prometheus.NewRegistry()
+	registry := prometheus.NewPedanticRegistry() // as Caddy's is
 	if err := inbox.RegisterMetrics(registry); err != nil {
 		g.t.Fatal(err)
 	}
@@ -66,7 +66,9 @@ func TestMetrics(t *testing.T) {
 	deliver("dead")
 	b.refuse()
 	deliver("rescued")
-	wait(t, "the backlog is measured", func() bool { return g.metric("depth") == 1 && g.metric("dead") == 1 && g.metric("oldest_seconds") > 0 })
+	wait(t, "the backlog is measured", func() bool {
+		return g.metric("depth") == 1 && g.metric("dead") == 1 && g.metric("oldest_seconds") > 0 && g.metric("backend_up") == 0
+	})
 	for name, want := range map[string]float64{
 		"stored_total": 2, "rescued_total": 2, "deduplicated_total": 1, "dead_total": 1, "delivered_total": 0,
 		"backend_up": 0, "used_ratio": 0.2, "commit_duration_seconds": 2,

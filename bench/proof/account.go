@@ -25,16 +25,18 @@ type result struct {
 	Altered int      `json:"altered"` // requests that were not what K-LINK had sent
 	Details []string `json:"details,omitempty"`
 
-	Attempts    int     `json:"attempts"`
-	Errors      int     `json:"errors"`       // attempts that K-LINK counts as such
-	ErrorsDown  int     `json:"errors_down"`  // those while the gateway was down
-	ErrorsHour  int     `json:"errors_hour"`  // the most within one hour of K-LINK's
-	Deactivated bool    `json:"deactivated"`  // the endpoint
-	Kills       int     `json:"kills"`        // of the gateway
-	WorksAgain  bool    `json:"works_again"`  // after the disk had been full
-	ErrorsFull  int     `json:"errors_full"`  // answers other than 200 while the disk was full
-	PassedFull  int     `json:"passed_full"`  // events that passed through then
-	LongestDown seconds `json:"longest_down"` // of the gateway, until it took connections again
+	Attempts       int            `json:"attempts"`
+	Errors         int            `json:"errors"`                // attempts that K-LINK counts as such
+	ErrorsDown     int            `json:"errors_down"`           // those while the gateway was down
+	ErrorsDatabase int            `json:"errors_database"`       // those within a second after the database began to restart
+	ErrorKinds     map[string]int `json:"error_kinds,omitempty"` // by status, or by why there was none
+	ErrorsHour     int            `json:"errors_hour"`           // the most within one hour of K-LINK's
+	Deactivated    bool           `json:"deactivated"`           // the endpoint
+	Kills          int            `json:"kills"`                 // of the gateway
+	WorksAgain     bool           `json:"works_again"`           // after the disk had been full
+	ErrorsFull     int            `json:"errors_full"`           // answers other than 200 while the disk was full
+	PassedFull     int            `json:"passed_full"`           // events that passed through then
+	LongestDown    seconds        `json:"longest_down"`          // of the gateway, until it took connections again
 
 	Order   order    `json:"order"`
 	Left    int      `json:"left"`    // in the inbox at the end
@@ -49,15 +51,15 @@ func (t *trial) account() result {
 	defer l.mu.Unlock()
 	r := result{
 		Contender: t.name, Events: len(l.entries), Altered: l.altered, Details: slices.Clone(l.changes),
-		Deactivated: t.klink.Deactivated(), Kills: len(t.gateway.downs), Order: orderOf(l.entries),
+		ErrorKinds: map[string]int{}, Deactivated: t.klink.Deactivated(), Kills: len(t.gateway.downs), Order: orderOf(l.entries),
 	}
 	for _, down := range t.gateway.downs {
 		r.LongestDown.Duration = max(r.LongestDown.Duration, down.to.Sub(down.from))
 	}
-	var errors []time.Time
+	errors := make([]time.Time, 0, len(l.entries))
 	for _, e := range l.entries {
 		r.addEvent(e, t.gateway.downs)
-		errors = append(errors, r.addAttempts(e, t.gateway.downs)...)
+		errors = append(errors, r.addAttempts(e, t.gateway.downs, t.restarted)...)
 		r.Repeats.add(e, t.gateway.downs)
 	}
 	r.Details = append(r.Details, r.Repeats.details...)
@@ -91,19 +93,34 @@ func (r *result) addEvent(e *entry, downs []outage) {
 }
 
 // addAttempts returns when those ended that K-LINK counts as errors.
-func (r *result) addAttempts(e *entry, downs []outage) (errors []time.Time) {
+func (r *result) addAttempts(e *entry, downs []outage, restarted []time.Time) (errors []time.Time) {
 	r.Attempts += len(e.delivery.Attempts)
 	for _, a := range e.delivery.Attempts {
 		if a.Status == 200 {
 			continue
 		}
 		r.Errors++
-		if metDead(a, downs) {
+		end := a.Start.Add(a.Latency)
+		errors = append(errors, end)
+		r.ErrorKinds[kind(a)]++
+		switch {
+		case metDead(a, downs):
 			r.ErrorsDown++
+		case slices.ContainsFunc(restarted, func(at time.Time) bool { return end.After(at) && a.Start.Before(at.Add(toRecover)) }):
+			r.ErrorsDatabase++
 		}
-		errors = append(errors, a.Start.Add(a.Latency))
 	}
 	return errors
+}
+
+// toRecover is how long after the beginning of a restart of the database errors are put down to it.
+const toRecover = time.Second
+
+func kind(a sender.Attempt) string {
+	if a.Status == 0 {
+		return a.Err.Error()
+	}
+	return fmt.Sprint("status ", a.Status)
 }
 
 // accepted returns when K-LINK had its 200.

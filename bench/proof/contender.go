@@ -32,11 +32,12 @@ func (c contender) word() string {
 }
 
 func words() string {
-	var all []string
-	for _, c := range contenders() {
-		all = append(all, c.word())
+	all := contenders()
+	names := make([]string, len(all))
+	for i, c := range all {
+		names[i] = c.word()
 	}
-	return strings.Join(all, ", ")
+	return strings.Join(names, ", ")
 }
 
 // chosen returns the contenders that a flag names, all of them without any.
@@ -130,13 +131,12 @@ type place struct {
 // caddyfile returns the contender's configuration.
 func (c contender) caddyfile(p place) string {
 	text := strings.ReplaceAll(caddyfile, "<passes on>", c.directive)
-	pairs := []string{
-		"<dir>", p.dir, "<listen>", p.listen, "<metrics>", p.metrics, "<backend>", p.backend, "<secret>", secret,
-		"<inbox>", inboxName, "<database>", p.database, "<mode>", c.mode, "<concurrency>", fmt.Sprint(concurrency),
-	}
 	for _, name := range []string{"8s", "5s", "30s", "2m", "10m", "1h", "72h", "60s", "24h", "168h"} {
 		d, _ := time.ParseDuration(name) // these can be parsed
-		pairs = append(pairs, "<"+name+">", p.scale.of(d).String())
+		text = strings.ReplaceAll(text, "<"+name+">", p.scale.of(d).String())
 	}
-	return strings.NewReplacer(pairs...).Replace(text)
+	return strings.NewReplacer(
+		"<dir>", p.dir, "<listen>", p.listen, "<metrics>", p.metrics, "<backend>", p.backend, "<secret>", secret,
+		"<inbox>", inboxName, "<database>", p.database, "<mode>", c.mode, "<concurrency>", fmt.Sprint(concurrency),
+	).Replace(text)
 }

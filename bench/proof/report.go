@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -128,7 +129,10 @@ func (r *report) text() string {
 	for _, line := range r.Missing {
 		fmt.Fprintf(&b, "\nMISSING: %s\n", line)
 	}
-	for _, x := range append(r.Results[:len(r.Results):len(r.Results)], r.Disk...) {
+	for _, x := range r.Results {
+		fmt.Fprintf(&b, "\n%s: errors by kind: %v\n", x.Contender, x.ErrorKinds)
+	}
+	for _, x := range slices.Concat(r.Results, r.Disk) {
 		for _, line := range x.Details[:min(len(x.Details), maxChanges)] {
 			fmt.Fprintf(&b, "\n%s: %s\n", x.Contender, line)
 		}
@@ -170,11 +174,12 @@ var accounts = []row{
 	{"attempts", func(x result) any { return x.Attempts }},
 	{"errors, as K-LINK counts", func(x result) any { return x.Errors }},
 	{"… while the gateway was down", func(x result) any { return x.ErrorsDown }},
+	{"… after a restart of the database", func(x result) any { return x.ErrorsDatabase }},
 	{"… at most in an hour", func(x result) any { return x.ErrorsHour }},
 	{"endpoint deactivated", func(x result) any { return yes(x.Deactivated) }},
 }
 
-var rows = append(accounts[:len(accounts):len(accounts)],
+var rows = append(slices.Clip(accounts),
 	row{"gateway killed", func(x result) any { return x.Kills }},
 	row{"… back after, at most", func(x result) any { return x.LongestDown.Round(time.Millisecond) }},
 	row{"delivered later", func(x result) any { return x.Order.Later }},
@@ -188,7 +193,7 @@ var rows = append(accounts[:len(accounts):len(accounts)],
 	row{"… added", func(x result) any { return x.Healthy.AddedP99 }},
 )
 
-var diskRows = append(accounts[:len(accounts):len(accounts)],
+var diskRows = append(slices.Clip(accounts),
 	row{"passed through while it was full", func(x result) any { return x.PassedFull }},
 	row{"works again", func(x result) any { return yes(x.WorksAgain) }},
 	row{"inbox empty after", drained},
@@ -211,16 +216,16 @@ func drained(x result) any {
 
 // table has a column for each result.
 func table(title string, results []result, rows []row) string {
-	columns := [][]string{{title}}
+	columns := make([][]string, len(results)+1)
+	columns[0] = append(columns[0], title)
+	for i, x := range results {
+		columns[i+1] = append(columns[i+1], x.Contender)
+	}
 	for _, row := range rows {
 		columns[0] = append(columns[0], row.what)
-	}
-	for _, x := range results {
-		column := []string{x.Contender}
-		for _, row := range rows {
-			column = append(column, fmt.Sprint(row.value(x)))
+		for i, x := range results {
+			columns[i+1] = append(columns[i+1], fmt.Sprint(row.value(x)))
 		}
-		columns = append(columns, column)
 	}
 	var b strings.Builder
 	for line := range len(rows) + 1 {

@@ -22,6 +22,8 @@ type trial struct {
 	gateway *gateway
 	klink   *sender.Sender
 	clock   *clock // K-LINK's
+
+	restarted []time.Time // the database
 }
 
 // open starts everything; close is needed after an error too.
@@ -74,17 +76,19 @@ func (t *trial) close() {
 // maxInFlight is more attempts than are ever under way: K-LINK does not wait for one event before it sends the next.
 const maxInFlight = 1024
 
-// play sends the events from first up to end as K-LINK does, evenly over the duration.
+// play sends the events from first up to end as K-LINK does, evenly over the duration on its clock.
 func (t *trial) play(ctx context.Context, first, end int, duration time.Duration) error {
-	plan := sender.Plan{
+	pause := duration / time.Duration(end-first)
+	return t.klink.Run(ctx, sender.Plan{
 		Count:       end - first,
-		Event:       func(n int) sender.Event { return t.ledger.entries[first+n].event },
 		Concurrency: maxInFlight,
-	}
-	if duration > 0 {
-		plan.Rate = float64(plan.Count) / duration.Seconds()
-	}
-	return t.klink.Run(ctx, plan, t.ledger.report)
+		Event: func(n int) sender.Event {
+			if !t.klink.Deactivated() {
+				_ = t.clock.sleep(ctx, pause) // Run sees that ctx has ended
+			}
+			return t.ledger.entries[first+n].event
+		},
+	}, t.ledger.report)
 }
 
 // try runs one contender through everything and accounts for its events.
@@ -145,6 +149,7 @@ func (t *trial) disturb(ctx context.Context, start time.Time) error {
 func (t *trial) disturbOnce(ctx context.Context, d disturbance) error {
 	return t.clock.slow(func() error {
 		if d.database {
+			t.restarted = append(t.restarted, time.Now())
 			return t.postgres.Restart(ctx)
 		}
 		return t.gateway.kill(ctx)
