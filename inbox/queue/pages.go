@@ -63,9 +63,10 @@ func (db *Database) Act(ctx context.Context, action Action, id int64) (Subject, 
 		return subject, share.retryKept(ctx, id)
 	case ActionCancel:
 		return subject, share.cancel(ctx, row)
-	default:
+	case ActionDelete:
 		return subject, share.Discard(ctx, id)
 	}
+	return subject, fmt.Errorf("nothing is known of the action %q", action)
 }
 
 // subjectOf says whose job it is. A database may hold other applications' jobs,
