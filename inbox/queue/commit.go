@@ -23,7 +23,7 @@ const (
 	batchBytes  = 8 << 20
 
 	commitTimeout = 5 * time.Second
-	commitTries   = 3
+	commitPause   = 50 * time.Millisecond
 )
 
 // When says when a stored event is to be delivered.
@@ -123,23 +123,33 @@ func (db *Database) gather(first *write) []*write {
 	return batch
 }
 
-// commitBatch commits a batch. If PostgreSQL ends its transaction because another
-// one was in its way, it tries again.
+// commitBatch commits a batch. It tries again if PostgreSQL ended the transaction
+// because another one was in its way, or was restarted: that an event is stored
+// twice its key prevents.
 func (db *Database) commitBatch(batch []*write) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
-	err := db.tryBatch(ctx, batch)
-	for tries := 1; tries < commitTries && inEachOthersWay(err); tries++ {
-		err = db.tryBatch(ctx, batch)
+	for {
+		err := db.tryBatch(ctx, batch)
+		if err == nil || db.sqlite || !isPassing(err) {
+			return unavailable(err)
+		}
+		select {
+		case <-ctx.Done():
+			return unavailable(err)
+		case <-time.After(commitPause):
+		}
 	}
-	return unavailable(err)
 }
 
-// inEachOthersWay says whether the database has ended a transaction for the sake
-// of another one.
-func inEachOthersWay(err error) bool {
+// isPassing says whether PostgreSQL may take the same transaction a moment later.
+func isPassing(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (pgErr.Code == pgerrcode.DeadlockDetected || pgErr.Code == pgerrcode.SerializationFailure)
+	if !ok {
+		return true // there was no answer
+	}
+	return pgErr.Code == pgerrcode.DeadlockDetected || pgErr.Code == pgerrcode.SerializationFailure ||
+		pgerrcode.IsOperatorIntervention(pgErr.Code) || pgerrcode.IsConnectionException(pgErr.Code)
 }
 
 func (db *Database) tryBatch(ctx context.Context, batch []*write) error {
