@@ -159,12 +159,15 @@ func deleteDelivered(t *testing.T, g *gateway, b *backend) {
 
 func pause(t *testing.T, g *gateway, b *backend) {
 	queue := "/inbox/api/queues/" + g.name
-	wait(t, "the queue is there", func() bool { return g.operate(http.MethodGet, queue, "").status == http.StatusOK })
-	if got := g.operate(http.MethodPut, queue+"/pause", ""); got.status != http.StatusOK {
-		t.Fatalf("answered %+v", got)
+	put := func(what string) {
+		if got := g.operate(http.MethodPut, queue+what, ""); got.status != http.StatusOK {
+			t.Fatalf("answered %+v", got)
+		}
 	}
+	wait(t, "the queue is there", func() bool { return g.operate(http.MethodGet, queue, "").status == http.StatusOK })
 	sent := 0
-	wait(t, "the queue is paused, of which its workers hear within seconds", func() bool {
+	wait(t, "the queue is paused", func() bool {
+		put("/pause") // workers that are just starting hear of it a minute later
 		sent++
 		g.deliver(event("contact.create", strconv.Itoa(sent)))
 		time.Sleep(500 * time.Millisecond)
@@ -172,9 +175,7 @@ func pause(t *testing.T, g *gateway, b *backend) {
 	})
 	time.Sleep(time.Second)
 	b.has(t, sent-1)
-	if got := g.operate(http.MethodPut, queue+"/resume", ""); got.status != http.StatusOK {
-		t.Fatalf("answered %+v", got)
-	}
+	put("/resume")
 	b.has(t, sent)
 }
 
