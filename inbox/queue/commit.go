@@ -2,9 +2,11 @@ package queue
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgerrcode"
@@ -121,9 +123,8 @@ func (db *Database) gather(first *write) []*write {
 	return batch
 }
 
-// commitBatch commits a batch. Two gateways that store the same events at the
-// same time can stand in each other's way: PostgreSQL ends one of them, which
-// tries again.
+// commitBatch commits a batch. If PostgreSQL ends its transaction because another
+// one was in its way, it tries again.
 func (db *Database) commitBatch(batch []*write) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
@@ -202,6 +203,9 @@ func (db *Database) insert(ctx context.Context, tx riverdriver.ExecutorTx, all [
 }
 
 func (db *Database) insertUnique(ctx context.Context, tx riverdriver.ExecutorTx, all []*insertion) error {
+	if err := db.lockKeys(ctx, tx, all); err != nil {
+		return err
+	}
 	again, err := db.insertJobs(ctx, tx, all)
 	if err == nil && len(again) > 0 {
 		_, err = db.insertJobs(ctx, tx, again)
@@ -224,6 +228,22 @@ func (db *Database) insertUnique(ctx context.Context, tx riverdriver.ExecutorTx,
 		return err
 	}
 	return db.noteAttempts(ctx, tx, tried)
+}
+
+// lockKeys makes gateways that store the same events at the same time wait for each
+// other in an order that all of them keep to; otherwise PostgreSQL would take a
+// second to see that each waits for the other.
+func (db *Database) lockKeys(ctx context.Context, tx riverdriver.ExecutorTx, all []*insertion) error {
+	if db.sqlite || len(all) < 2 {
+		return nil
+	}
+	keys := make([]int64, len(all))
+	for i, in := range all {
+		k := in.delivery.Key
+		keys[i] = int64(binary.BigEndian.Uint64(k[:8]) ^ binary.BigEndian.Uint64(k[8:]))
+	}
+	slices.Sort(keys)
+	return db.exec(ctx, tx, "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key", keys)
 }
 
 // insertJobs inserts the jobs. It returns those that were held up by an event

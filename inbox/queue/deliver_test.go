@@ -119,8 +119,8 @@ func TestAnEventThatIsGivenUpIsKept(t *testing.T) {
 	}{
 		{"rejected: at once", Result{Rejected, "answer 422"}, time.Hour, 1},
 		{"failed, older than GiveUp: no more attempts", failed, 0, 1},
-		{"failed, then too old", failed, 200 * time.Millisecond, 2},
-		{"unreachable, then too old", Result{Unreachable, "connection refused"}, 200 * time.Millisecond, 2},
+		{"failed, then too old", failed, 3 * time.Second, 2},
+		{"unreachable, then too old", Result{Unreachable, "connection refused"}, 3 * time.Second, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onEach(t, func(t *testing.T, url string) {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -192,6 +193,12 @@ func TestAServerThatIsNotThereIsWaitedFor(t *testing.T) {
 		_, err = q.Store(t.Context(), event(3), When{})
 		return err == nil
 	})
+	defer func() {
+		if t.Failed() {
+			events, err := q.List(context.Background(), Filter{}, 100)
+			t.Logf("delivered %d, sent %v, events %+v %v, log %s", config.Counts.Delivered.Load(), b.attempts(), events, err, lines.lines)
+		}
+	}()
 	eventually(t, "both are delivered", func() bool { return config.Counts.Delivered.Load() == 2 })
 	state(t, q, later, Done)
 	expect(t, "passwords in the log", lines.count(serverPassword), 0)

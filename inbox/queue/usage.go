@@ -30,18 +30,33 @@ type Backlog struct {
 type usage struct {
 	mu      sync.Mutex
 	backlog Backlog
+	stored  Backlog // since the measurement began that is under way
 	warned  bool
+}
+
+func (b *Backlog) add(dead bool, events, bytes int64) {
+	if dead {
+		b.Dead += events
+	} else {
+		b.Waiting += events
+	}
+	b.Bytes += bytes
 }
 
 func (u *usage) add(dead bool, events, bytes int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if dead {
-		u.backlog.Dead += events
-	} else {
-		u.backlog.Waiting += events
+	u.backlog.add(dead, events, bytes)
+	if events > 0 {
+		u.stored.add(dead, events, bytes)
 	}
-	u.backlog.Bytes += bytes
+}
+
+// begin notes that a measurement begins.
+func (u *usage) begin() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.stored = Backlog{}
 }
 
 // fits says whether there is room for another event of that size.
@@ -52,11 +67,15 @@ func (u *usage) fits(size int64, c *Config) bool {
 }
 
 // set takes over a measurement and returns whether it is the first one above
-// warnAt.
+// warnAt. What was stored meanwhile may be in it or not, and is counted again
+// rather than not at all.
 func (u *usage) set(b Backlog, c *Config) (warn bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.backlog = b
+	u.backlog.Waiting += u.stored.Waiting
+	u.backlog.Dead += u.stored.Dead
+	u.backlog.Bytes += u.stored.Bytes
 	nearly := float64(b.Waiting+b.Dead) > warnAt*float64(c.MaxStored) || float64(b.Bytes) > warnAt*float64(c.MaxStoredBytes)
 	warn = nearly && !u.warned
 	u.warned = nearly
@@ -99,6 +118,7 @@ func (q *Queue) measureLoop() {
 func (q *Queue) measure() error {
 	ctx, cancel := context.WithTimeout(context.Background(), measureTimeout)
 	defer cancel()
+	q.usage.begin()
 	row := q.db.queryRow(ctx, `SELECT count(*) FILTER (WHERE NOT dead), count(*) FILTER (WHERE dead),
 		CAST(coalesce(sum(size), 0) AS bigint), coalesce(min(received) FILTER (WHERE NOT dead), 0)
 		FROM klink_inbox_payload WHERE queue = $1`, q.config.Name)

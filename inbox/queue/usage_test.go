@@ -32,7 +32,7 @@ func TestAFullInboxTakesNoMore(t *testing.T) {
 					} else if !errors.Is(err, ErrFull) {
 						t.Fatal(err)
 					}
-					return err != nil
+					return err != nil && stored >= 10 // before that it may seem full for a second
 				})
 				if stored != 10 {
 					t.Errorf("%d events were stored, want 10", stored)
