@@ -67,6 +67,9 @@ func Open(ctx context.Context, url string, logger *slog.Logger) (*Database, erro
 			return nil, errors.Join(err, db.closeAll())
 		}
 	}
+	if err == nil {
+		close(db.ready) // here, so that whoever comes at once is not turned away
+	}
 	db.loops.Go(func() { db.run(err) })
 	return db, nil
 }
@@ -125,6 +128,7 @@ func mayPass(err error) bool {
 // run waits for the database when it was not there at first, then commits what
 // comes and cleans up, until Close.
 func (db *Database) run(err error) {
+	late := err != nil
 	for err != nil {
 		db.logger.Error("the inbox's database cannot be reached; nothing can be stored until it is", "error", err)
 		select {
@@ -134,7 +138,9 @@ func (db *Database) run(err error) {
 		}
 		err = db.prepare(context.Background())
 	}
-	close(db.ready)
+	if late {
+		close(db.ready)
+	}
 	db.loops.Go(db.sweepLoop)
 	db.commitLoop()
 }

@@ -13,12 +13,13 @@ import (
 func (q *Queue) Database() *Database { return q.db }
 
 // Pages returns what River's web page reads of the database: the jobs of all its
-// queues. It fails with ErrUnavailable until the tables are there.
-func (db *Database) Pages() (uiendpoints.Bundle, error) {
+// queues. It fails with ErrUnavailable when the tables are not there before ctx
+// ends.
+func (db *Database) Pages(ctx context.Context) (uiendpoints.Bundle, error) {
 	select {
 	case <-db.ready:
 		return db.engine.pages(), nil
-	default:
+	case <-ctx.Done():
 		return nil, ErrUnavailable
 	}
 }
