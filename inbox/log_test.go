@@ -14,11 +14,15 @@ func TestTheLogTellsNothing(t *testing.T) {
 	g := start(t, b, "deadline 100ms\ntimeout 300ms\nretry 50ms 100ms\ngive_up 500ms\nmax_stored 4")
 	var signatures []string
 	for name, answer := range map[string]http.HandlerFunc{
-		"rejected": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "what the backend says", 422) },
-		"failed":   func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "what the backend says", 500) },
-		"hangs":    func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"broken":   func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"full":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"rejected": func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "what the backend says", http.StatusUnprocessableEntity)
+		},
+		"failed": func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "what the backend says", http.StatusInternalServerError)
+		},
+		"hangs":  func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"broken": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"full":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
 	} {
 		b.does(answer)
 		r := signed(t, "/hook", event("contact.create", "what K-LINK says "+name))

@@ -104,7 +104,10 @@ func startSite(t testing.TB, dir string, b *backend, site string) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := app.Start(); err != nil {
+	provisioning.Lock()
+	err = app.Start()
+	provisioning.Unlock()
+	if err != nil {
 		release()
 		t.Fatal(err)
 	}
@@ -135,8 +138,8 @@ func shortTempDir(t testing.TB) string {
 	return dir
 }
 
-// Caddy sets variables of its own packages while it provisions a config, so this
-// is done for one server after another.
+// Caddy sets variables of its own packages while it provisions and starts a
+// config, so this is done for one server after another.
 var provisioning sync.Mutex
 
 // provision does what Caddy does before it starts a config's apps.

@@ -138,7 +138,7 @@ func (ui *UI) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if err := ui.foreign.Check(r); err != nil {
 		return ui.refuse(w, r, err)
 	}
-	page, missing := ui.current()
+	page, missing := ui.current(r.Context())
 	if missing != nil {
 		http.Error(w, "klink_inbox_ui: "+missing.text, missing.status)
 		return nil

@@ -48,12 +48,20 @@ func TestUIActions(t *testing.T) {
 
 var theEvent = event("contact.create", "1")
 
+// takes delivers an event that is answered 200.
+func (g *gateway) takes(body string) {
+	g.t.Helper()
+	if status := g.deliver(body); status != http.StatusOK {
+		g.t.Fatalf("K-LINK was answered %d", status)
+	}
+}
+
 // stored sends theEvent while the backend answers with a status, and returns it
 // as it is then.
 func stored(g *gateway, b *backend, status int, state string) job {
 	g.t.Helper()
 	b.status(status)
-	g.deliver(theEvent)
+	g.takes(theEvent)
 	j := g.one(state)
 	b.has(g.t, 1)
 	b.status(http.StatusOK)
@@ -112,7 +120,7 @@ func cancelWaiting(t *testing.T, g *gateway, b *backend) {
 	g.acts("cancel", j.ID)
 	g.one("cancelled")
 	b.has(t, 1)
-	g.deliver(theEvent)
+	g.takes(theEvent)
 	b.has(t, 2)
 	g.one("completed")
 }
@@ -129,7 +137,7 @@ func retryCancelled(t *testing.T, g *gateway, b *backend) {
 
 func cancelHeld(t *testing.T, g *gateway, b *backend) {
 	b.refuse()
-	g.deliver(theEvent)
+	g.takes(theEvent)
 	j := g.one("running")
 	g.acts("cancel", j.ID)
 	g.one("cancelled")
@@ -143,38 +151,39 @@ func deleteDead(t *testing.T, g *gateway, b *backend) {
 	if left := g.jobs("discarded"); len(left) > 0 {
 		t.Errorf("there is still %+v", left)
 	}
-	g.deliver(theEvent)
+	g.takes(theEvent)
 	b.has(t, 2)
 	g.one("completed")
 }
 
 func deleteDelivered(t *testing.T, g *gateway, b *backend) {
 	j := stored(g, b, http.StatusOK, "completed")
-	g.deliver(theEvent)
+	g.takes(theEvent)
 	b.has(t, 1)
 	g.acts("delete", j.ID)
-	g.deliver(theEvent)
+	g.takes(theEvent)
 	b.has(t, 2)
 }
 
 func pause(t *testing.T, g *gateway, b *backend) {
 	queue := "/inbox/api/queues/" + g.name
-	wait(t, "the queue is there", func() bool { return g.operate(http.MethodGet, queue, "").status == http.StatusOK })
-	if got := g.operate(http.MethodPut, queue+"/pause", ""); got.status != http.StatusOK {
-		t.Fatalf("answered %+v", got)
+	put := func(what string) {
+		if got := g.operate(http.MethodPut, queue+what, ""); got.status != http.StatusOK {
+			t.Fatalf("answered %+v", got)
+		}
 	}
+	wait(t, "the queue is there", func() bool { return g.operate(http.MethodGet, queue, "").status == http.StatusOK })
 	sent := 0
-	wait(t, "the queue is paused, of which its workers hear within seconds", func() bool {
+	wait(t, "the queue is paused", func() bool {
+		put("/pause") // workers that are just starting hear of it a minute later
 		sent++
-		g.deliver(event("contact.create", strconv.Itoa(sent)))
+		g.takes(event("contact.create", strconv.Itoa(sent)))
 		time.Sleep(500 * time.Millisecond)
 		return len(b.got()) < sent
 	})
 	time.Sleep(time.Second)
 	b.has(t, sent-1)
-	if got := g.operate(http.MethodPut, queue+"/resume", ""); got.status != http.StatusOK {
-		t.Fatalf("answered %+v", got)
-	}
+	put("/resume")
 	b.has(t, sent)
 }
 

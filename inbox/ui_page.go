@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap/exp/zapslog"
 	"riverqueue.com/riverui"
+	"riverqueue.com/riverui/uiendpoints"
 
 	"github.com/klinkgate/caddy-klink/inbox/queue"
 )
@@ -33,11 +34,21 @@ type missing struct {
 	text   string
 }
 
+// openTimeout is how long a page waits for a database that is about to be there,
+// as it is just after Caddy's start.
+const openTimeout = time.Second
+
 // current returns the page on the database that the inbox has now.
-func (ui *UI) current() (*page, *missing) {
+func (ui *UI) current(ctx context.Context) (*page, *missing) {
 	q, missing := ui.find()
 	if missing != nil {
 		return nil, missing
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	endpoints, err := q.Database().Pages(ctx)
+	if err != nil {
+		return nil, unavailable(err.Error())
 	}
 	ui.mu.Lock()
 	defer ui.mu.Unlock()
@@ -47,8 +58,7 @@ func (ui *UI) current() (*page, *missing) {
 	if ui.page != nil {
 		ui.page.stop()
 	}
-	var err error
-	if ui.page, err = ui.open(q); err != nil {
+	if ui.page, err = ui.open(q, endpoints); err != nil {
 		return nil, unavailable(err.Error())
 	}
 	return ui.page, nil
@@ -62,8 +72,8 @@ func (ui *UI) find() (*sharedQueue, *missing) {
 	var found []*sharedQueue
 	several := false
 	states.Range(func(name, value any) bool {
-		in := value.(*state).current()
-		if in != nil && in.queue != nil && (ui.Inbox == "" || ui.Inbox == name) {
+		in := value.(*state).withQueue()
+		if in != nil && (ui.Inbox == "" || ui.Inbox == name) {
 			several = several || len(found) > 0 && found[0].url != in.queue.url
 			found = append(found, in.queue)
 		}
@@ -80,11 +90,7 @@ func (ui *UI) find() (*sharedQueue, *missing) {
 	return nil, &missing{http.StatusNotFound, "there is no inbox: the configuration has no klink_inbox"}
 }
 
-func (ui *UI) open(q *sharedQueue) (*page, error) {
-	endpoints, err := q.Database().Pages()
-	if err != nil {
-		return nil, err
-	}
+func (ui *UI) open(q *sharedQueue, endpoints uiendpoints.Bundle) (*page, error) {
 	handler, err := riverui.NewHandler(&riverui.HandlerOpts{
 		Endpoints: endpoints,
 		Logger:    slog.New(zapslog.NewHandler(ui.logger.Core(), zapslog.WithName("http.handlers.klink_inbox_ui"))),

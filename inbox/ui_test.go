@@ -126,6 +126,7 @@ func TestUIServesThePage(t *testing.T) {
 		{"no such thing of the API", "/inbox/api", "", http.StatusNotFound},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			got := g.operate(http.MethodGet, test.path, "")
 			if got.status != test.status || !strings.Contains(got.body, test.want) {
 				t.Errorf("%s is answered %d %.200s", test.path, got.status, got.body)
@@ -134,6 +135,7 @@ func TestUIServesThePage(t *testing.T) {
 		})
 	}
 	t.Run("without a password", func(t *testing.T) {
+		t.Parallel()
 		r := g.operator(http.MethodGet, "/inbox/api/queues", "")
 		r.Header.Del("Authorization")
 		if got := g.send(r); got.status != http.StatusUnauthorized || strings.Contains(got.body, "data") {

@@ -23,7 +23,7 @@ const (
 	batchBytes  = 8 << 20
 
 	commitTimeout = 5 * time.Second
-	commitTries   = 3
+	commitPause   = 50 * time.Millisecond
 )
 
 // When says when a stored event is to be delivered.
@@ -51,6 +51,7 @@ type insertion struct {
 	dedupe   time.Duration
 	timeout  time.Duration
 	stored   Stored
+	written  bool // by an earlier try, of which nobody heard that it was committed
 }
 
 // write is one change that is waiting for its transaction: an insertion, or an
@@ -123,36 +124,42 @@ func (db *Database) gather(first *write) []*write {
 	return batch
 }
 
-// commitBatch commits a batch. It tries again if PostgreSQL ended its transaction
-// because another one was in its way, or had ended the connection before: after a
-// restart all connections of the pool are broken.
+// commitBatch commits a batch. It tries again if PostgreSQL ended the transaction
+// because another one was in its way, or was restarted: that an event is stored
+// twice its key prevents.
 func (db *Database) commitBatch(batch []*write) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
-	err := db.tryBatch(ctx, batch)
-	for tries := 1; tries < commitTries && db.mayTryAgain(err); tries++ {
-		err = db.tryBatch(ctx, batch)
+	for {
+		err := db.tryBatch(ctx, batch)
+		if err == nil || db.sqlite || !isPassing(err) {
+			return unavailable(err)
+		}
+		if !inTheWay(err) {
+			db.engine.reset() // after a restart all connections of the pool are broken
+		}
+		select {
+		case <-ctx.Done():
+			return unavailable(err)
+		case <-time.After(commitPause):
+		}
 	}
-	return unavailable(err)
 }
 
-func (db *Database) mayTryAgain(err error) bool {
+// isPassing says whether PostgreSQL may take the same transaction a moment later.
+func isPassing(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	switch {
-	case ok && (pgErr.Code == pgerrcode.DeadlockDetected || pgErr.Code == pgerrcode.SerializationFailure):
-		return true
-	case err == nil || db.sqlite || ok && !pgerrcode.IsOperatorIntervention(pgErr.Code):
-		return false
+	if !ok {
+		return true // there was no answer
 	}
-	_, uncertain := errors.AsType[*commitError](err)
-	db.engine.reset()
-	return !uncertain
+	return inTheWay(err) || pgerrcode.IsOperatorIntervention(pgErr.Code) || pgerrcode.IsConnectionException(pgErr.Code)
 }
 
-// commitError means that it is not known whether the transaction was committed.
-type commitError struct{ error }
-
-func (e *commitError) Unwrap() error { return e.error }
+// inTheWay says whether another transaction was in the way of this one.
+func inTheWay(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pgErr.Code == pgerrcode.DeadlockDetected || pgErr.Code == pgerrcode.SerializationFailure)
+}
 
 func (db *Database) tryBatch(ctx context.Context, batch []*write) error {
 	tx, err := db.engine.executor().Begin(ctx)
@@ -160,9 +167,7 @@ func (db *Database) tryBatch(ctx context.Context, batch []*write) error {
 		return err
 	}
 	if err = db.apply(ctx, tx, batch); err == nil {
-		if err = tx.Commit(ctx); err != nil {
-			err = &commitError{err}
-		}
+		err = tx.Commit(ctx)
 	}
 	if err != nil {
 		_ = tx.Rollback(context.WithoutCancel(ctx))
@@ -230,7 +235,7 @@ func (db *Database) insertUnique(ctx context.Context, tx riverdriver.ExecutorTx,
 	fresh := make([]*insertion, 0, len(all))
 	var tried []attempt
 	for _, in := range all {
-		if in.stored.Duplicate {
+		if in.stored.Duplicate || in.written {
 			continue
 		}
 		fresh = append(fresh, in)
@@ -281,7 +286,11 @@ func (db *Database) insertJobs(ctx context.Context, tx riverdriver.ExecutorTx, a
 		if err != nil {
 			return nil, err
 		}
+		before := in.stored
 		in.stored = Stored{ID: result.Job.ID, Duplicate: result.UniqueSkippedAsDuplicate}
+		if in.stored.Duplicate && before == (Stored{ID: result.Job.ID}) {
+			in.stored, in.written = before, true
+		}
 		if in.stored.Duplicate && forgotten(result.Job, in.dedupe) {
 			if err := db.exec(ctx, tx, "UPDATE river_job SET unique_key = NULL WHERE id = $1", result.Job.ID); err != nil {
 				return nil, err

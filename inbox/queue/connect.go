@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
@@ -41,6 +42,14 @@ func openSQLite(path string, logger *slog.Logger) (engine, func() error, error) 
 	e.lock = func(context.Context) (func(), error) { return func() {}, nil }
 	e.drop = func() {}
 	return e, pool.Close, nil
+}
+
+// lockSQLite tells other processes that this one has the file. It returns false
+// when another one does.
+func lockSQLite(path string) (*flock.Flock, bool) {
+	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
+	alone, err := lock.TryLock()
+	return lock, alone && err == nil
 }
 
 // createFile sees to it that nobody else can read what is stored: SQLite gives its

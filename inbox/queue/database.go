@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -21,6 +22,8 @@ type Database struct {
 	ready   chan struct{} // closed once the tables are there
 	logger  *slog.Logger
 	release func() error
+	file    *flock.Flock // of an SQLite file
+	alone   bool         // no other process has the file
 
 	closing chan struct{}
 	loops   sync.WaitGroup
@@ -57,16 +60,36 @@ func Open(ctx context.Context, url string, logger *slog.Logger) (*Database, erro
 	}
 	err = db.prepare(ctx)
 	if err != nil && (db.sqlite || !mayPass(err)) {
-		return nil, errors.Join(err, db.release())
+		return nil, errors.Join(err, db.closeAll())
+	}
+	if db.alone {
+		if err := db.takeBack(ctx); err != nil {
+			return nil, errors.Join(err, db.closeAll())
+		}
+	}
+	if err == nil {
+		close(db.ready) // here, so that whoever comes at once is not turned away
 	}
 	db.loops.Go(func() { db.run(err) })
 	return db, nil
 }
 
+// takeBack makes those events available that a process had under way which is
+// gone. River would do so too, but only after the time that a delivery may take.
+func (db *Database) takeBack(ctx context.Context) error {
+	err := db.exec(ctx, db.engine.executor(), "UPDATE river_job SET state = 'available' WHERE state = 'running' AND kind = $1", job{}.Kind())
+	if err != nil {
+		return fmt.Errorf("%s: what was under way cannot be taken back: %w", db.name, err)
+	}
+	return nil
+}
+
 func (db *Database) connect(ctx context.Context, location Location) (err error) {
 	if db.sqlite {
 		db.name += " " + location.Path
-		db.engine, db.release, err = openSQLite(location.Path, db.logger)
+		if db.engine, db.release, err = openSQLite(location.Path, db.logger); err == nil {
+			db.file, db.alone = lockSQLite(location.Path)
+		}
 	} else {
 		db.engine, db.release, err = openPostgres(ctx, location.Postgres, db.logger)
 	}
@@ -105,6 +128,7 @@ func mayPass(err error) bool {
 // run waits for the database when it was not there at first, then commits what
 // comes and cleans up, until Close.
 func (db *Database) run(err error) {
+	late := err != nil
 	for err != nil {
 		db.logger.Error("the inbox's database cannot be reached; nothing can be stored until it is", "error", err)
 		select {
@@ -114,7 +138,9 @@ func (db *Database) run(err error) {
 		}
 		err = db.prepare(context.Background())
 	}
-	close(db.ready)
+	if late {
+		close(db.ready)
+	}
 	db.loops.Go(db.sweepLoop)
 	db.commitLoop()
 }
@@ -152,5 +178,13 @@ func (db *Database) sweep() error {
 func (db *Database) Close() error {
 	close(db.closing)
 	db.loops.Wait()
-	return db.release()
+	return db.closeAll()
+}
+
+func (db *Database) closeAll() error {
+	err := db.release()
+	if db.file != nil {
+		err = errors.Join(err, db.file.Close())
+	}
+	return err
 }

@@ -13,12 +13,13 @@ import (
 func (q *Queue) Database() *Database { return q.db }
 
 // Pages returns what River's web page reads of the database: the jobs of all its
-// queues. It fails with ErrUnavailable until the tables are there.
-func (db *Database) Pages() (uiendpoints.Bundle, error) {
+// queues. It fails with ErrUnavailable when the tables are not there before ctx
+// ends.
+func (db *Database) Pages(ctx context.Context) (uiendpoints.Bundle, error) {
 	select {
 	case <-db.ready:
 		return db.engine.pages(), nil
-	default:
+	case <-ctx.Done():
 		return nil, ErrUnavailable
 	}
 }
@@ -63,9 +64,10 @@ func (db *Database) Act(ctx context.Context, action Action, id int64) (Subject, 
 		return subject, share.retryKept(ctx, id)
 	case ActionCancel:
 		return subject, share.cancel(ctx, row)
-	default:
+	case ActionDelete:
 		return subject, share.Discard(ctx, id)
 	}
+	return subject, fmt.Errorf("nothing is known of the action %q", action)
 }
 
 // subjectOf says whose job it is. A database may hold other applications' jobs,

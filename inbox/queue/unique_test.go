@@ -197,3 +197,25 @@ func TestCopiesInOneTransactionAreOneEvent(t *testing.T) {
 		}
 	})
 }
+
+func TestATransactionThatWasCommittedUnheardMayBeTriedAgain(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		db := open(t, url)
+		q := start(t, db, (&backend{}).config())
+		known := store(t, q, event(0), When{At: time.Now().Add(time.Hour)})
+		var batch []*write
+		for n := range 3 {
+			in := &insertion{delivery: event(n), queue: "test", dedupe: time.Hour, when: When{At: time.Now().Add(time.Hour)}}
+			batch = append(batch, &write{insertion: in})
+		}
+		for range 2 {
+			if err := db.commitBatch(batch); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, "one that was known", batch[0].insertion.stored, Stored{known, true})
+			expect(t, "one that was not", batch[1].insertion.stored.Duplicate, false)
+			expect(t, "another one", batch[2].insertion.stored.Duplicate, false)
+			expect(t, "payloads", payloads(t, db), 3)
+		}
+	})
+}
