@@ -58,7 +58,8 @@ type insertion struct {
 // event that was delivered.
 type write struct {
 	insertion *insertion
-	delivered int64
+	delivered int64 // its ID
+	event     Key   // its key; zero when the job is closed already
 	done      chan error
 }
 
@@ -67,6 +68,13 @@ func (w *write) size() int64 {
 		return 0
 	}
 	return w.insertion.delivery.size()
+}
+
+func (w *write) key() Key {
+	if w.insertion != nil {
+		return w.insertion.delivery.Key
+	}
+	return w.event
 }
 
 // commit returns when w is on disk.
@@ -185,6 +193,9 @@ func (db *Database) apply(ctx context.Context, tx riverdriver.ExecutorTx, batch 
 			delivered = append(delivered, w.delivered)
 		}
 	}
+	if err := db.lockEvents(ctx, tx, batch); err != nil {
+		return err
+	}
 	if err := db.insert(ctx, tx, insertions); err != nil {
 		return err
 	}
@@ -222,9 +233,6 @@ func (db *Database) insert(ctx context.Context, tx riverdriver.ExecutorTx, all [
 }
 
 func (db *Database) insertUnique(ctx context.Context, tx riverdriver.ExecutorTx, all []*insertion) error {
-	if err := db.lockKeys(ctx, tx, all); err != nil {
-		return err
-	}
 	again, err := db.insertJobs(ctx, tx, all)
 	if err == nil && len(again) > 0 {
 		_, err = db.insertJobs(ctx, tx, again)
@@ -249,20 +257,22 @@ func (db *Database) insertUnique(ctx context.Context, tx riverdriver.ExecutorTx,
 	return db.noteAttempts(ctx, tx, tried)
 }
 
-// lockKeys makes gateways that store the same events at the same time wait for each
-// other in an order that all of them keep to; otherwise PostgreSQL would take a
-// second to see that each waits for the other.
-func (db *Database) lockKeys(ctx context.Context, tx riverdriver.ExecutorTx, all []*insertion) error {
-	if db.sqlite || len(all) < 2 {
+// lockEvents makes transactions that have to do with the same events wait for each
+// other, in an order that all of them keep to. Otherwise PostgreSQL would take a
+// second to see that each waits for the other: to insert an event that is known
+// locks its row, as noting that it was delivered does.
+func (db *Database) lockEvents(ctx context.Context, tx riverdriver.ExecutorTx, batch []*write) error {
+	if db.sqlite || len(batch) < 2 {
 		return nil
 	}
-	keys := make([]int64, len(all))
-	for i, in := range all {
-		k := in.delivery.Key
-		keys[i] = int64(binary.BigEndian.Uint64(k[:8]) ^ binary.BigEndian.Uint64(k[8:]))
+	locks := make([]int64, 0, len(batch))
+	for _, w := range batch {
+		if k := w.key(); k != (Key{}) {
+			locks = append(locks, int64(binary.BigEndian.Uint64(k[:8])^binary.BigEndian.Uint64(k[8:])))
+		}
 	}
-	slices.Sort(keys)
-	return db.exec(ctx, tx, "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key", keys)
+	slices.Sort(locks)
+	return db.exec(ctx, tx, "SELECT pg_advisory_xact_lock(id) FROM unnest($1::bigint[]) AS id", slices.Compact(locks))
 }
 
 // insertJobs inserts the jobs. It returns those that were held up by an event

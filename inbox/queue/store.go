@@ -99,7 +99,7 @@ func (q *Queue) Finish(ctx context.Context, id int64) error {
 	case !noRows(err):
 		return unavailable(err)
 	}
-	return q.complete(ctx, id)
+	return q.complete(ctx, id, Key{})
 }
 
 // Release says that the first attempt at a stored event has ended without
@@ -141,6 +141,6 @@ func (q *Queue) markDead(ctx context.Context, id int64) error {
 
 // complete notes durably that an event was delivered, and deletes what was kept to
 // deliver it.
-func (q *Queue) complete(ctx context.Context, id int64) error {
-	return q.db.commit(ctx, &write{delivered: id})
+func (q *Queue) complete(ctx context.Context, id int64, event Key) error {
+	return q.db.commit(ctx, &write{delivered: id, event: event})
 }

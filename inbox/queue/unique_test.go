@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -128,6 +129,9 @@ func storeAtOnce(t *testing.T, events int, queues ...*Queue) []int {
 			}
 			wg.Go(func() {
 				stored, err := q.Store(context.Background(), event(n), When{})
+				for try := 0; errors.Is(err, ErrUnavailable) && try < 20; try++ { // as K-LINK does it
+					stored, err = q.Store(context.Background(), event(n), When{})
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
@@ -167,10 +171,15 @@ func TestConcurrentCopiesAreOneEvent(t *testing.T) {
 					queues = append(queues, q, q, q)
 				}
 				for n, times := range storeAtOnce(t, events, queues...) {
-					if times != 1 {
+					if times > 1 {
 						t.Errorf("event %d was stored %d times", n, times)
 					}
 				}
+				var rows int
+				if err := queues[0].db.queryRow(t.Context(), "SELECT count(*) FROM river_job").Scan(&rows); err != nil {
+					t.Fatal(err)
+				}
+				expect(t, "jobs", rows, events)
 				seen(t, b, events)
 				eventually(t, "nothing is left", func() bool { return payloads(t, queues[0].db) == 0 })
 				expect(t, "attempts", len(b.attempts()), events)

@@ -11,6 +11,9 @@ import (
 const (
 	measureInterval = time.Second
 	measureTimeout  = 10 * time.Second
+	// longestMeasurePause is for when a measurement took long because the database
+	// was busy with something else.
+	longestMeasurePause = 10 * time.Second
 	// warnAt is the part of max_stored above which operators are warned.
 	warnAt = 0.8
 	// retireAtOnce is how many records are deleted with one statement.
@@ -110,7 +113,7 @@ func (q *Queue) measureLoop() {
 			q.config.Logger.Error("the inbox's backlog cannot be measured", "inbox", q.config.Name, "error", err)
 		}
 		q.watch()
-		if !q.pause(max(measureInterval, 20*time.Since(began))) {
+		if !q.pause(min(max(measureInterval, 20*time.Since(began)), longestMeasurePause)) {
 			return
 		}
 	}

@@ -249,7 +249,7 @@ func (q *Queue) settle(ctx context.Context, j *river.Job[job], d *Delivery, resu
 func (q *Queue) delivered(ctx context.Context, j *river.Job[job], d *Delivery) error {
 	q.config.Counts.Delivered.Add(1)
 	for {
-		err := q.complete(ctx, j.ID)
+		err := q.complete(ctx, j.ID, d.Key)
 		if err == nil {
 			q.usage.add(false, -1, -d.size())
 			return nil
