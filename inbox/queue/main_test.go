@@ -255,7 +255,7 @@ func ready(t testing.TB, db *Database) {
 
 // patience is for how long something is waited for that must happen. It says
 // nothing about how long it may take.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // eventually waits until something holds.
 func eventually(t testing.TB, what string, holds func() bool) {

@@ -7,7 +7,7 @@ import (
 )
 
 func TestAfterAnOutageTheOldestGoFirst(t *testing.T) {
-	const events = 300
+	const events = 200
 	onEach(t, func(t *testing.T, url string) {
 		b := &backend{down: true}
 		patient := normalPace
