@@ -22,7 +22,7 @@ func (in *Inbox) attempt(ctx context.Context, d *delivery, number int) (*answer,
 	w := new(answer)
 	r := d.request(ctx, w, in.server, number, !in.NoDeliveryHeaders)
 	err := in.serve(w, r)
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return w, queue.Result{Outcome: queue.Failed, Detail: "no answer within " + time.Duration(in.Timeout).String()}
 	}
 	return w, resultOf(w, err)

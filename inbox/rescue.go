@@ -13,6 +13,7 @@ import (
 // first is the first attempt at a delivery, made while K-LINK waits.
 type first struct {
 	done   chan struct{} // closed when it has ended
+	cancel context.CancelCauseFunc
 	answer *answer
 	result queue.Result
 }
@@ -32,6 +33,7 @@ func (in *Inbox) rescue(ctx context.Context, running *call, d *delivery) {
 	select {
 	case <-f.done:
 	case <-deadline.C:
+		f.endWithin(time.Until(d.Received.Add(time.Duration(in.Timeout))))
 		if in.leaveRunning(ctx, running, d, f) {
 			return
 		}
@@ -40,16 +42,22 @@ func (in *Inbox) rescue(ctx context.Context, running *call, d *delivery) {
 	in.conclude(ctx, running, d, f)
 }
 
+// begin makes the first attempt, which is not bounded in time yet.
 func (in *Inbox) begin(ctx context.Context, d *delivery) *first {
-	f := &first{done: make(chan struct{})}
+	ctx, cancel := context.WithCancelCause(ctx)
+	f := &first{done: make(chan struct{}), cancel: cancel}
 	in.ended.Go(func() {
 		defer close(f.done)
-		ctx, cancel := context.WithTimeout(ctx, time.Duration(in.Timeout))
-		defer cancel()
+		defer cancel(nil)
 		f.answer, f.result = in.attempt(ctx, d, 0)
 		in.queue.Report(f.result.Outcome)
 	})
 	return f
+}
+
+// endWithin bounds an attempt that is late. Most never are, and need no timer.
+func (f *first) endWithin(d time.Duration) {
+	time.AfterFunc(d, func() { f.cancel(context.DeadlineExceeded) })
 }
 
 // conclude makes an answer of the backend's.
