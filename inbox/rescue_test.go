@@ -1,11 +1,16 @@
 package inbox_test
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/klinkgate/caddy-klink/inbox"
 )
@@ -248,4 +253,66 @@ func TestLateAttemptsAreCounted(t *testing.T) {
 		attempts, bytes := inbox.Late(g.name)
 		return attempts == 0 && bytes == 0
 	})
+}
+
+// TestSwitchingProtocolsIsNoSuccess holds that a backend which answers 101, as it may
+// when it is asked to, has not taken the event.
+func TestSwitchingProtocolsIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := start(t, b, "retry 50ms")
+	b.does(func(w http.ResponseWriter, _ *http.Request) {
+		if connection, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			io.WriteString(connection, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
+			connection.Close()
+		}
+	})
+	r := signed(t, "/hook", event("contact.create", "1"))
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "other")
+	if got := g.send(r); got.status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", got.status)
+	}
+	b.status(200)
+	wait(t, "the event is delivered from the database", func() bool { return g.metric("delivered_total") == 1 })
+}
+
+// TestHandlersThatLeaveTheStatusToTheServer holds that K-LINK is then answered 200,
+// as it is without an inbox.
+func TestHandlersThatLeaveTheStatusToTheServer(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := startSite(t, shortTempDir(t), b, `klink_webhook {
+		hmac `+secret+`
+	}
+	klink_inbox {
+		name {name}
+		database sqlite://{dir}/inbox.db
+		deliver {
+			test_silent
+		}
+	}`)
+	for range 2 {
+		if status := g.deliver(event("contact.create", "1")); status != http.StatusOK {
+			t.Errorf("K-LINK was answered %d", status)
+		}
+	}
+}
+
+// silent is a handler that returns without an answer.
+type silent struct{}
+
+func (silent) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.test_silent", New: func() caddy.Module { return new(silent) }}
+}
+
+func (silent) ServeHTTP(http.ResponseWriter, *http.Request, caddyhttp.Handler) error { return nil }
+
+func init() {
+	caddy.RegisterModule(silent{})
+	httpcaddyfile.RegisterHandlerDirective("test_silent", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		h.Next()
+		return silent{}, nil
+	})
+	httpcaddyfile.RegisterDirectiveOrder("test_silent", httpcaddyfile.Before, "reverse_proxy")
 }
