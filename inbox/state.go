@@ -230,7 +230,7 @@ func (in *Inbox) recall(ctx context.Context) error {
 func (in *Inbox) keepRecalling(ctx context.Context, err error) {
 	failed := false
 	for in.Mode == modeRescue && (err != nil || in.queue.SharedWithOthers()) {
-		if err != nil && !failed {
+		if err != nil && !failed && ctx.Err() == nil {
 			in.logger.Error("what is stored cannot be read; until it can, an event that is there may be delivered twice if it comes again",
 				zap.String("inbox", in.Name), zap.Error(err))
 		}
