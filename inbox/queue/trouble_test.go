@@ -104,3 +104,18 @@ func TestAServerThatRestartsAmidDeliveriesIsNoLoss(t *testing.T) {
 	expect(t, "events", len(times), events)
 	expect(t, "attempts", len(b.attempts()), events) // what was under way is noted when the server is back
 }
+
+func TestWhatIsStoredInTheEndIsNoError(t *testing.T) {
+	t.Parallel()
+	url := freshSQLite(t)
+	b := &backend{}
+	q := start(t, open(t, url), b.config())
+	store(t, q, event(1), When{})
+	seen(t, b, 1)
+	time.AfterFunc(time.Second, lockFile(t, strings.TrimPrefix(url, "sqlite://")))
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := q.Store(ctx, event(2), When{})
+	expectErr(t, "while it is locked for a while", err, nil)
+	seen(t, b, 2)
+}
