@@ -155,12 +155,13 @@ func isASCII(s string) bool {
 }
 
 // keyOf tells events apart: by their endpoint and the normal form of their body,
-// or the body itself where it has none.
+// or the body itself where it has none. Numbers stay as they are written: two that
+// are one float64 may be two events.
 func keyOf(endpoint string, body []byte) (key queue.Key) {
 	scratch := scratchPool.Get().(*[]byte)
 	defer scratchPool.Put(scratch)
 	text := append(append((*scratch)[:0], endpoint...), 0, 'n')
-	text, err := normalize.AppendJSON(text, body, normalize.Options{AllowAmbiguous: true})
+	text, err := normalize.AppendJSON(text, body, normalize.Options{AllowAmbiguous: true, RawNumbers: true})
 	if err != nil {
 		text = append(append(append(text[:0], endpoint...), 0, 'r'), body...)
 	}
