@@ -207,6 +207,9 @@ func (in *Inbox) await() {
 
 // deliverStored makes an attempt at a stored event.
 func (in *Inbox) deliverStored(ctx context.Context, stored *queue.Delivery, number int) queue.Result {
+	if in.state.late.succeeded(stored.Key) {
+		return queue.Result{Outcome: queue.Delivered}
+	}
 	d, err := storedDelivery(stored)
 	if err != nil {
 		return queue.Result{Outcome: queue.Failed, Detail: "the stored request cannot be read"}

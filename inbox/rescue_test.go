@@ -1,6 +1,7 @@
 package inbox_test
 
 import (
+	"database/sql"
 	"io"
 	"net/http"
 	"strings"
@@ -253,6 +254,36 @@ func TestLateAttemptsAreCounted(t *testing.T) {
 		attempts, bytes := inbox.Late(g.name)
 		return attempts == 0 && bytes == 0
 	})
+}
+
+// TestLateSuccessOutlivesAnOutage holds that an attempt which succeeds after the
+// deadline is the last one, even if that cannot be noted before its lease ends.
+func TestLateSuccessOutlivesAnOutage(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	dir := shortTempDir(t)
+	g := startIn(t, dir, b, "deadline 100ms\ntimeout 500ms")
+	release := make(chan struct{})
+	b.does(func(http.ResponseWriter, *http.Request) { <-release })
+	if status := g.deliver(event("contact.create", "1")); status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", status)
+	}
+	other, err := sql.Open("sqlite", dir+"/inbox.db?_txlock=immediate&_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	lock, err := other.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	time.Sleep(6 * time.Second) // longer than timeout and leaseMargin
+	if err := lock.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the event is noted as delivered", func() bool { return g.metric("delivered_total") == 1 && g.metric("depth") == 0 })
+	b.has(t, 1)
 }
 
 // TestSwitchingProtocolsIsNoSuccess holds that a backend which answers 101, as it may
