@@ -47,12 +47,13 @@ type user struct {
 func (*state) Destruct() error { return nil }
 
 // adopt makes in the inbox in force. It fails when the same configuration has
-// another one of that name.
+// another one of that name; a site on two ports has one inbox twice, with the same
+// settings.
 func (s *state) adopt(in *Inbox, config *prometheus.Registry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, other := range s.users {
-		if config != nil && other.config == config {
+		if config != nil && other.config == config && other.inbox.written != in.written {
 			return fmt.Errorf("name: another inbox of this configuration is called %s too: give each a name of its own", s.name)
 		}
 	}
