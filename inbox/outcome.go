@@ -56,7 +56,8 @@ func unanswered(http.ResponseWriter, *http.Request) error { return errUnanswered
 // resultOf says what an answer or an error means for the event.
 func resultOf(w *answer, err error) queue.Result {
 	if err == nil {
-		return resultOfStatus(max(w.status, http.StatusOK), "")
+		w.WriteHeader(http.StatusOK) // without effect unless the handlers left it to the server, which does so too
+		return resultOfStatus(w.status, "")
 	}
 	result := queue.Result{Outcome: queue.Failed, Detail: err.Error()}
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && handlerErr.StatusCode != 0 {

@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -107,16 +108,21 @@ func (in *Inbox) leaveRunning(ctx context.Context, running *call, d *delivery, f
 	}
 	in.rescued(d, "no answer within "+time.Duration(in.Deadline).String()+"; the attempt goes on")
 	in.state.late.add(1, d.Body)
+	in.state.late.firsts.Store(d.Key, f)
 	in.ended.Go(func() {
 		in.finish(ctx, d, f, stored.ID)
+		in.state.late.firsts.Delete(d.Key)
 		in.state.late.add(-1, d.Body)
 	})
 	return true
 }
 
 // late are the attempts that go on after K-LINK was answered, with their bodies
-// in memory.
-type late struct{ attempts, bytes atomic.Int64 }
+// in memory, until it is noted how they ended.
+type late struct {
+	attempts, bytes atomic.Int64
+	firsts          sync.Map // of queue.Key and *first
+}
 
 // A backend that hangs must not fill the memory: when as many attempts are late,
 // or with bodies of so many bytes, others are not made but stored.
@@ -128,6 +134,21 @@ const (
 func (l *late) add(n int64, body []byte) {
 	l.attempts.Add(n)
 	l.bytes.Add(n * int64(len(body)))
+}
+
+// succeeded says whether the backend got an event in its first attempt, which the
+// database did not let us note before the event's turn came again.
+func (l *late) succeeded(key queue.Key) bool {
+	f, ok := l.firsts.Load(key)
+	if !ok {
+		return false
+	}
+	select {
+	case <-f.(*first).done:
+		return f.(*first).result.Outcome == queue.Delivered
+	default:
+		return false
+	}
 }
 
 func (l *late) room() bool { return l.attempts.Load() < mostLate && l.bytes.Load() < mostLateBytes }
