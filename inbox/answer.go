@@ -30,9 +30,9 @@ func (a *answer) Header() http.Header {
 }
 
 // WriteHeader implements http.ResponseWriter. Of the statuses the final one is
-// kept; a header that is changed after it has no effect.
+// kept, which 101 is, too; a header that is changed after it has no effect.
 func (a *answer) WriteHeader(status int) {
-	if a.status == 0 && status >= 200 {
+	if a.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		a.status, a.sent, a.header = status, a.header, nil
 	}
 }

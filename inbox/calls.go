@@ -22,7 +22,8 @@ type calls struct {
 	next    int                 // the oldest of the ring once it is full
 
 	recallMu   sync.Mutex
-	recalledTo int64 // the last stored event that was looked at
+	recalled   *queue.Database // where stored events were looked at
+	recalledTo int64           // the last of them
 }
 
 // call is a delivery for which K-LINK is waiting, however often it has sent it.
@@ -95,10 +96,13 @@ func (c *calls) forget(key queue.Key) {
 const recallPage = 1000
 
 // recall learns which events were stored since it was called last; the first time
-// those of the last dedupe. When it fails, the next call goes on from there.
+// with a database those of the last dedupe. When it fails, the next call goes on from there.
 func (c *calls) recall(ctx context.Context, q *queue.Queue, dedupe time.Duration) error {
 	c.recallMu.Lock()
 	defer c.recallMu.Unlock()
+	if c.recalled != q.Database() { // whose numbers are its own
+		c.recalled, c.recalledTo = q.Database(), 0
+	}
 	for {
 		events, err := q.List(ctx, queue.Filter{After: c.recalledTo, MaxAge: dedupe}, recallPage)
 		if err != nil {

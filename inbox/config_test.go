@@ -136,6 +136,33 @@ func TestNamesAreUnique(t *testing.T) {
 	}
 }
 
+// TestInboxInSeveralServers: a site on two ports is in both of
+// Caddy's servers, and one inbox all the same; two that differ are not.
+func TestInboxInSeveralServers(t *testing.T) {
+	t.Parallel()
+	inbox := func(backend string) string {
+		return "klink_inbox {\nname two-servers\ndatabase sqlite://" + filepath.ToSlash(t.TempDir()) + "/inbox.db\ndeliver {\nreverse_proxy " + backend + "\n}\n}\n"
+	}
+	const site = "http://127.0.0.1:8081, http://127.0.0.1:8082 {\nroute {\n"
+	config := string(adapt(t, site+inbox("127.0.0.1:1")+"}\n}\n"))
+	other := strings.Replace(config, "127.0.0.1:1\"", "127.0.0.1:2\"", 1)
+	if other == config {
+		t.Fatalf("there is no backend in\n%s", config)
+	}
+	for _, test := range []struct{ config, want string }{
+		{config, ""},
+		{other, "name: another inbox of this configuration is called two-servers too"},
+	} {
+		_, release, err := provision([]byte(test.config))
+		if err == nil {
+			release()
+		}
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("got %v, want %q", err, test.want)
+		}
+	}
+}
+
 // load provisions one handler from its JSON, as Caddy does, and cleans up.
 func load(t testing.TB, config string) error {
 	t.Helper()

@@ -5,6 +5,7 @@ package inbox
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"sync"
@@ -136,6 +137,7 @@ type Inbox struct {
 	// The routes that take a delivery to the backend.
 	Deliver caddyhttp.RouteList `json:"deliver,omitempty"`
 
+	written string // its JSON
 	handler caddyhttp.Handler
 	server  *caddyhttp.Server
 	state   *state
@@ -164,6 +166,11 @@ func (in *Inbox) Provision(ctx caddy.Context) error {
 
 func (in *Inbox) provision(ctx caddy.Context) error {
 	in.ended = new(sync.WaitGroup)
+	written, err := json.Marshal(in) // what is loaded from it is gone from it afterwards
+	if err != nil {
+		return err
+	}
+	in.written = string(written)
 	in.setDefaults()
 	if err := in.check(); err != nil {
 		return err
@@ -207,6 +214,9 @@ func (in *Inbox) await() {
 
 // deliverStored makes an attempt at a stored event.
 func (in *Inbox) deliverStored(ctx context.Context, stored *queue.Delivery, number int) queue.Result {
+	if in.state.late.succeeded(stored.Key) {
+		return queue.Result{Outcome: queue.Delivered}
+	}
 	d, err := storedDelivery(stored)
 	if err != nil {
 		return queue.Result{Outcome: queue.Failed, Detail: "the stored request cannot be read"}

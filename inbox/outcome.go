@@ -22,7 +22,7 @@ func (in *Inbox) attempt(ctx context.Context, d *delivery, number int) (*answer,
 	w := new(answer)
 	r := d.request(ctx, w, in.server, number, !in.NoDeliveryHeaders)
 	err := in.serve(w, r)
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return w, queue.Result{Outcome: queue.Failed, Detail: "no answer within " + time.Duration(in.Timeout).String()}
 	}
 	return w, resultOf(w, err)
@@ -56,7 +56,8 @@ func unanswered(http.ResponseWriter, *http.Request) error { return errUnanswered
 // resultOf says what an answer or an error means for the event.
 func resultOf(w *answer, err error) queue.Result {
 	if err == nil {
-		return resultOfStatus(max(w.status, http.StatusOK), "")
+		w.WriteHeader(http.StatusOK) // without effect unless the handlers left it to the server, which does so too
+		return resultOfStatus(w.status, "")
 	}
 	result := queue.Result{Outcome: queue.Failed, Detail: err.Error()}
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && handlerErr.StatusCode != 0 {

@@ -86,9 +86,9 @@ func (c *call) reply(w http.ResponseWriter) error {
 	return c.answer.send(w)
 }
 
-// storeTimeout bounds how long K-LINK waits for an event to be stored. It leaves
-// room below its ten seconds.
-const storeTimeout = 5 * time.Second
+// storeTimeout bounds how long an event waits for its transaction. It leaves room
+// for that below K-LINK's ten seconds.
+const storeTimeout = 4 * time.Second
 
 // put stores a delivery and ends its call.
 func (in *Inbox) put(ctx context.Context, running *call, d *delivery, when queue.When) (queue.Stored, error) {

@@ -109,3 +109,46 @@ func TestReloadUnderLoad(t *testing.T) {
 		}
 	}
 }
+
+// TestReloadWithAnotherDatabase holds that what is stored there is known, though the
+// numbers of its events are smaller than those of the database before.
+func TestReloadWithAnotherDatabase(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	dir := shortTempDir(t)
+	with := func(database string) *gateway {
+		return startSite(t, dir, b, `klink_webhook {
+			hmac `+secret+`
+		}
+		klink_inbox {
+			name {name}
+			retry 50ms
+			database sqlite://{dir}/`+database+`
+			deliver {
+				reverse_proxy {backend}
+			}
+		}`)
+	}
+	b.refuse()
+	other := with("other.db")
+	if status := other.deliver(event("contact.create", "known")); status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", status)
+	}
+	other.stop()
+	before := with("before.db")
+	for i := range 2 {
+		if status := before.deliver(event("contact.create", strconv.Itoa(i))); status != http.StatusOK {
+			t.Fatalf("K-LINK was answered %d", status)
+		}
+	}
+	same := with("before.db")
+	before.stop()
+	current := with("other.db")
+	same.stop()
+	b.back(t)
+	b.has(t, 1)
+	if status := current.deliver(event("contact.create", "known")); status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", status)
+	}
+	b.has(t, 1)
+}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -87,23 +88,80 @@ func storedDelivery(d *queue.Delivery) (*delivery, error) {
 	if err := json.Unmarshal(d.Head, h); err != nil {
 		return nil, err
 	}
-	return &delivery{Delivery: *d, head: h}, nil
+	return &delivery{Delivery: *d, head: h.mapped(narrow)}, nil
 }
 
 // encode fills in what goes into the database.
 func (d *delivery) encode() error {
-	encoded, err := json.Marshal(d.head)
+	encoded, err := json.Marshal(d.head.mapped(widen))
 	d.Head = encoded
 	return err
 }
 
+// mapped returns a copy in which f was applied to what can hold any bytes.
+func (h *head) mapped(f func(string) string) *head {
+	c := *h
+	c.URL, c.RequestURI = mappedURL(h.URL, f), f(h.RequestURI)
+	c.Original.URL, c.Original.RequestURI = mappedURL(h.Original.URL, f), f(h.Original.RequestURI)
+	c.Header = make(http.Header, len(h.Header))
+	for name, values := range h.Header {
+		mapped := make([]string, len(values))
+		for i, value := range values {
+			mapped[i] = f(value)
+		}
+		c.Header[name] = mapped
+	}
+	return &c
+}
+
+func mappedURL(u *url.URL, f func(string) string) *url.URL {
+	c := copyURL(u)
+	c.Path, c.RawPath, c.RawQuery = f(u.Path), f(u.RawPath), f(u.RawQuery)
+	return c
+}
+
+// widen makes text of any bytes, each the character with its number: JSON would
+// put another character in the place of what is no text.
+func widen(s string) string {
+	if isASCII(s) {
+		return s
+	}
+	wide := make([]rune, len(s))
+	for i := range len(s) {
+		wide[i] = rune(s[i])
+	}
+	return string(wide)
+}
+
+// narrow returns the bytes that widen has made text of.
+func narrow(s string) string {
+	if isASCII(s) {
+		return s
+	}
+	bytes := make([]byte, 0, len(s))
+	for _, r := range s {
+		bytes = append(bytes, byte(r))
+	}
+	return string(bytes)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
 // keyOf tells events apart: by their endpoint and the normal form of their body,
-// or the body itself where it has none.
+// or the body itself where it has none. Numbers stay as they are written: two that
+// are one float64 may be two events.
 func keyOf(endpoint string, body []byte) (key queue.Key) {
 	scratch := scratchPool.Get().(*[]byte)
 	defer scratchPool.Put(scratch)
 	text := append(append((*scratch)[:0], endpoint...), 0, 'n')
-	text, err := normalize.AppendJSON(text, body, normalize.Options{AllowAmbiguous: true})
+	text, err := normalize.AppendJSON(text, body, normalize.Options{AllowAmbiguous: true, RawNumbers: true})
 	if err != nil {
 		text = append(append(append(text[:0], endpoint...), 0, 'r'), body...)
 	}

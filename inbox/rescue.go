@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // first is the first attempt at a delivery, made while K-LINK waits.
 type first struct {
 	done   chan struct{} // closed when it has ended
+	cancel context.CancelCauseFunc
 	answer *answer
 	result queue.Result
 }
@@ -32,6 +34,7 @@ func (in *Inbox) rescue(ctx context.Context, running *call, d *delivery) {
 	select {
 	case <-f.done:
 	case <-deadline.C:
+		f.endWithin(time.Until(d.Received.Add(time.Duration(in.Timeout))))
 		if in.leaveRunning(ctx, running, d, f) {
 			return
 		}
@@ -40,16 +43,22 @@ func (in *Inbox) rescue(ctx context.Context, running *call, d *delivery) {
 	in.conclude(ctx, running, d, f)
 }
 
+// begin makes the first attempt, which is not bounded in time yet.
 func (in *Inbox) begin(ctx context.Context, d *delivery) *first {
-	f := &first{done: make(chan struct{})}
+	ctx, cancel := context.WithCancelCause(ctx)
+	f := &first{done: make(chan struct{}), cancel: cancel}
 	in.ended.Go(func() {
 		defer close(f.done)
-		ctx, cancel := context.WithTimeout(ctx, time.Duration(in.Timeout))
-		defer cancel()
+		defer cancel(nil)
 		f.answer, f.result = in.attempt(ctx, d, 0)
 		in.queue.Report(f.result.Outcome)
 	})
 	return f
+}
+
+// endWithin bounds an attempt that is late. Most never are, and need no timer.
+func (f *first) endWithin(d time.Duration) {
+	time.AfterFunc(d, func() { f.cancel(context.DeadlineExceeded) })
 }
 
 // conclude makes an answer of the backend's.
@@ -99,16 +108,21 @@ func (in *Inbox) leaveRunning(ctx context.Context, running *call, d *delivery, f
 	}
 	in.rescued(d, "no answer within "+time.Duration(in.Deadline).String()+"; the attempt goes on")
 	in.state.late.add(1, d.Body)
+	in.state.late.firsts.Store(d.Key, f)
 	in.ended.Go(func() {
 		in.finish(ctx, d, f, stored.ID)
+		in.state.late.firsts.Delete(d.Key)
 		in.state.late.add(-1, d.Body)
 	})
 	return true
 }
 
 // late are the attempts that go on after K-LINK was answered, with their bodies
-// in memory.
-type late struct{ attempts, bytes atomic.Int64 }
+// in memory, until it is noted how they ended.
+type late struct {
+	attempts, bytes atomic.Int64
+	firsts          sync.Map // of queue.Key and *first
+}
 
 // A backend that hangs must not fill the memory: when as many attempts are late,
 // or with bodies of so many bytes, others are not made but stored.
@@ -120,6 +134,21 @@ const (
 func (l *late) add(n int64, body []byte) {
 	l.attempts.Add(n)
 	l.bytes.Add(n * int64(len(body)))
+}
+
+// succeeded says whether the backend got an event in its first attempt, which the
+// database did not let us note before the event's turn came again.
+func (l *late) succeeded(key queue.Key) bool {
+	f, ok := l.firsts.Load(key)
+	if !ok {
+		return false
+	}
+	select {
+	case <-f.(*first).done:
+		return f.(*first).result.Outcome == queue.Delivered
+	default:
+		return false
+	}
 }
 
 func (l *late) room() bool { return l.attempts.Load() < mostLate && l.bytes.Load() < mostLateBytes }

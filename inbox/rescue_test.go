@@ -1,11 +1,17 @@
 package inbox_test
 
 import (
+	"database/sql"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/klinkgate/caddy-klink/inbox"
 )
@@ -248,4 +254,96 @@ func TestLateAttemptsAreCounted(t *testing.T) {
 		attempts, bytes := inbox.Late(g.name)
 		return attempts == 0 && bytes == 0
 	})
+}
+
+// TestLateSuccessOutlivesAnOutage holds that an attempt which succeeds after the
+// deadline is the last one, even if that cannot be noted before its lease ends.
+func TestLateSuccessOutlivesAnOutage(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	dir := shortTempDir(t)
+	g := startIn(t, dir, b, "deadline 100ms\ntimeout 500ms")
+	release := make(chan struct{})
+	b.does(func(http.ResponseWriter, *http.Request) { <-release })
+	if status := g.deliver(event("contact.create", "1")); status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", status)
+	}
+	other, err := sql.Open("sqlite", dir+"/inbox.db?_txlock=immediate&_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	lock, err := other.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	time.Sleep(6 * time.Second) // longer than timeout and leaseMargin
+	if err := lock.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the event is noted as delivered", func() bool { return g.metric("delivered_total") == 1 && g.metric("depth") == 0 })
+	b.has(t, 1)
+}
+
+// TestSwitchingProtocolsIsNoSuccess holds that a backend which answers 101, as it may
+// when it is asked to, has not taken the event.
+func TestSwitchingProtocolsIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := start(t, b, "retry 50ms")
+	b.does(func(w http.ResponseWriter, _ *http.Request) {
+		if connection, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			io.WriteString(connection, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
+			connection.Close()
+		}
+	})
+	r := signed(t, "/hook", event("contact.create", "1"))
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "other")
+	if got := g.send(r); got.status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", got.status)
+	}
+	b.status(200)
+	wait(t, "the event is delivered from the database", func() bool { return g.metric("delivered_total") == 1 })
+}
+
+// TestHandlersThatLeaveTheStatusToTheServer holds that K-LINK is then answered 200,
+// as it is without an inbox.
+func TestHandlersThatLeaveTheStatusToTheServer(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := startSite(t, shortTempDir(t), b, `klink_webhook {
+		hmac `+secret+`
+	}
+	klink_inbox {
+		name {name}
+		database sqlite://{dir}/inbox.db
+		deliver {
+			test_silent
+		}
+	}`)
+	for range 2 {
+		if status := g.deliver(event("contact.create", "1")); status != http.StatusOK {
+			t.Errorf("K-LINK was answered %d", status)
+		}
+	}
+}
+
+// silent is a handler that returns without an answer.
+type silent struct{}
+
+func (silent) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.test_silent", New: func() caddy.Module { return new(silent) }}
+}
+
+func (silent) ServeHTTP(http.ResponseWriter, *http.Request, caddyhttp.Handler) error { return nil }
+
+func init() {
+	caddy.RegisterModule(silent{})
+	httpcaddyfile.RegisterHandlerDirective("test_silent", func(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		h.Next()
+		return silent{}, nil
+	})
+	httpcaddyfile.RegisterDirectiveOrder("test_silent", httpcaddyfile.Before, "reverse_proxy")
 }

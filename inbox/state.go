@@ -47,12 +47,13 @@ type user struct {
 func (*state) Destruct() error { return nil }
 
 // adopt makes in the inbox in force. It fails when the same configuration has
-// another one of that name.
+// another one of that name; a site on two ports has one inbox twice, with the same
+// settings.
 func (s *state) adopt(in *Inbox, config *prometheus.Registry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, other := range s.users {
-		if config != nil && other.config == config {
+		if config != nil && other.config == config && other.inbox.written != in.written {
 			return fmt.Errorf("name: another inbox of this configuration is called %s too: give each a name of its own", s.name)
 		}
 	}
@@ -230,7 +231,7 @@ func (in *Inbox) recall(ctx context.Context) error {
 func (in *Inbox) keepRecalling(ctx context.Context, err error) {
 	failed := false
 	for in.Mode == modeRescue && (err != nil || in.queue.SharedWithOthers()) {
-		if err != nil && !failed {
+		if err != nil && !failed && ctx.Err() == nil {
 			in.logger.Error("what is stored cannot be read; until it can, an event that is there may be delivered twice if it comes again",
 				zap.String("inbox", in.Name), zap.Error(err))
 		}

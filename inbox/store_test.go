@@ -84,6 +84,22 @@ func TestOnce(t *testing.T) {
 	}
 }
 
+// TestNumbersThatDifferAreTwoEvents holds that no event is lost because its numbers
+// are too long for a float64, as those of other systems' ids can be.
+func TestNumbersThatDifferAreTwoEvents(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := start(t, b, "")
+	for _, id := range []string{"12345678901234567891", "12345678901234567892"} {
+		r := signed(t, "/hook", `{"id":`+id+`}`)
+		sign(r, "", `{"id":12345678901234567000}`)
+		if got := g.send(r); got.status != http.StatusOK {
+			t.Fatalf("K-LINK was answered %d", got.status)
+		}
+	}
+	b.has(t, 2)
+}
+
 // TestRetryWaits holds that an event that comes again while it is being delivered
 // waits for that delivery and gets its answer.
 func TestRetryWaits(t *testing.T) {

@@ -108,3 +108,24 @@ func TestRewrites(t *testing.T) {
 		}
 	}
 }
+
+// TestBytesThatAreNoText holds that a later attempt has every byte of the first
+// one, whatever it is.
+func TestBytesThatAreNoText(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := start(t, b, "retry 50ms")
+	b.status(500)
+	r := signed(t, "/hook/caf%E9%2F", event("contact.create", "1"))
+	r.Header["X-Latin"] = []string{"caf\xe9"}
+	r.Header["X-Text"] = []string{"café"}
+	if got := g.send(r); got.status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", got.status)
+	}
+	b.status(200)
+	for i, r := range b.has(t, 2) {
+		if r.uri != "/hook/caf%E9%2F" || r.header.Get("X-Latin") != "caf\xe9" || r.header.Get("X-Text") != "café" {
+			t.Errorf("attempt %d: %q with the headers %q", i+1, r.uri, r.header)
+		}
+	}
+}

@@ -3,10 +3,11 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,7 +69,7 @@ func (s *Server) Restart(ctx context.Context) error { return s.cluster.restart(c
 func (s *Server) Create(ctx context.Context) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	name := fmt.Sprintf("klink_bench_%d_%d", os.Getpid(), len(s.created)+1)
+	name := "klink_bench_" + strings.ToLower(rand.Text())
 	if err := s.execute(ctx, "CREATE DATABASE "+name); err != nil {
 		return "", err
 	}

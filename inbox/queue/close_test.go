@@ -33,7 +33,7 @@ func TestCloseWaitsForDeliveriesUnderWay(t *testing.T) {
 
 func TestCloseCutsOffWhatTakesTooLong(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
-		for _, outcome := range []Outcome{Failed, Unreachable} {
+		for _, outcome := range []Outcome{Failed, Unreachable, Rejected} {
 			b := &backend{}
 			config := b.config()
 			config.Name = fmt.Sprint("test-", outcome)

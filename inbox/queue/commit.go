@@ -77,7 +77,8 @@ func (w *write) key() Key {
 	return w.event
 }
 
-// commit returns when w is on disk.
+// commit returns when w is on disk. Ctx is for how long it may wait for its
+// transaction to begin; that takes commitTimeout at the most.
 func (db *Database) commit(ctx context.Context, w *write) error {
 	w.done = make(chan error, 1)
 	select {
@@ -92,12 +93,7 @@ func (db *Database) commit(ctx context.Context, w *write) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 	}
-	select {
-	case err := <-w.done:
-		return err
-	case <-ctx.Done(): // it may be stored all the same
-		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
-	}
+	return <-w.done // its transaction has a limit of its own; who left before its end would not know what is stored
 }
 
 // commitLoop commits what has come while the transaction before was on its way

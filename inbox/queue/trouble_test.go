@@ -6,8 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 )
 
 func TestAFullDiskIsNoLoss(t *testing.T) {
@@ -132,5 +137,56 @@ func TestWorkersThatTakeNothingAreStartedAgain(t *testing.T) {
 		}
 		state(t, q, store(t, q, event(1), When{}), Done)
 		expect(t, "lines", lines.count("take none"), 1)
+	})
+}
+
+func TestWhatIsStoredInTheEndIsNoError(t *testing.T) {
+	t.Parallel()
+	url := freshSQLite(t)
+	b := &backend{}
+	q := start(t, open(t, url), b.config())
+	store(t, q, event(1), When{})
+	seen(t, b, 1)
+	time.AfterFunc(time.Second, lockFile(t, strings.TrimPrefix(url, "sqlite://")))
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := q.Store(ctx, event(2), When{})
+	expectErr(t, "while it is locked for a while", err, nil)
+	seen(t, b, 2)
+}
+
+func TestADeliveryIsNotedHoweverLongTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := &Database{ready: make(chan struct{}), writes: make(chan *write), closing: make(chan struct{})}
+		q := &Queue{db: db, config: (&backend{}).config(), closing: make(chan struct{})}
+		var noted atomic.Int64
+		go func() {
+			time.Sleep(time.Hour)
+			close(db.ready)
+			w := <-db.writes
+			noted.Store(w.delivered)
+			w.done <- nil
+		}()
+		j := &river.Job[job]{JobRow: &rivertype.JobRow{ID: 7}}
+		expectErr(t, "settle", q.settle(t.Context(), j, event(1), Result{Outcome: Delivered}), nil)
+		expect(t, "noted", noted.Load(), 7)
+	})
+}
+
+func TestAnEventWhoseAttemptsAreUsedUpIsDead(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b := &backend{answer: func(*Delivery, int) Result { return Result{Failed, "status 500"} }}
+		db := open(t, url)
+		q := start(t, db, b.config())
+		id := store(t, q, event(1), When{At: time.Now().Add(time.Hour)})
+		runSQL(t, db, "UPDATE river_job SET max_attempts = 2")
+		if err := q.Retry(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		state(t, q, id, Dead)
+		expect(t, "attempts", len(b.attempts()), 2)
+		expect(t, "dead", q.config.Counts.Dead.Load(), 1)
+		eventually(t, "it is dead in the backlog", func() bool { return q.Backlog().Dead == 1 && q.Backlog().Waiting == 0 })
 	})
 }

@@ -197,7 +197,7 @@ func (q *Queue) attempt(ctx context.Context, j *river.Job[job], p *pass) (*Deliv
 	deliverCtx, cancel := context.WithTimeout(ctx, q.config.Timeout)
 	defer cancel()
 	result := q.config.Deliver(deliverCtx, d, j.Attempt)
-	if ctx.Err() != nil && (result.Outcome == Failed || result.Outcome == Unreachable) {
+	if ctx.Err() != nil && result.Outcome != Delivered { // reverse_proxy answers 499 then
 		return d, Result{Failed, "it was cut off: " + context.Cause(ctx).Error()}, nil // which says nothing about the backend
 	}
 	q.tell(q.gate.leave(p, result.Outcome))
@@ -234,8 +234,8 @@ func (q *Queue) settle(ctx context.Context, j *river.Job[job], d *Delivery, resu
 	defer cancel()
 	switch {
 	case result.Outcome == Delivered:
-		return q.delivered(ctx, j, d)
-	case result.Outcome == Rejected || q.expired(d):
+		return q.delivered(j, d)
+	case result.Outcome == Rejected || q.expired(d) || j.Attempt >= j.MaxAttempts: // River would discard it, but tell nobody
 		return q.die(ctx, j, result)
 	default:
 		q.config.Logger.Info("a delivery failed and will be tried again",
@@ -244,18 +244,19 @@ func (q *Queue) settle(ctx context.Context, j *river.Job[job], d *Delivery, resu
 	}
 }
 
-// delivered notes that the backend has the event. River would do so too, but a
-// quarter of a second later.
-func (q *Queue) delivered(ctx context.Context, j *river.Job[job], d *Delivery) error {
+// delivered notes that the backend has the event, however long the database is
+// away: what is not noted is delivered again. River would do so too, but a quarter
+// of a second later, and gives up.
+func (q *Queue) delivered(j *river.Job[job], d *Delivery) error {
 	q.config.Counts.Delivered.Add(1)
 	for {
-		err := q.complete(ctx, j.ID, d.Key)
+		err := q.complete(context.Background(), j.ID, d.Key)
 		if err == nil {
 			q.usage.add(false, -1, -d.size())
 			return nil
 		}
 		q.config.Logger.Error("an event was delivered, but that cannot be noted; trying again", "id", d.Key.String(), "error", err)
-		if ctx.Err() != nil || !q.pause(time.Second) {
+		if !q.pause(time.Second) {
 			return nil // River notes it, if it can
 		}
 	}
