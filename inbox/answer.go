@@ -5,9 +5,9 @@ import (
 	"net/http"
 )
 
-// keptAnswer is how much of a backend's answer is passed on, in bytes. K-LINK
-// looks at the status alone.
-const keptAnswer = 1 << 20
+// keptAnswer is how long a backend's answer may be to be passed on, in bytes; a
+// longer one goes without its body. K-LINK looks at the status alone.
+const keptAnswer = 128 << 10
 
 // answer is what a backend answers, kept until it is known what to make of it.
 type answer struct {

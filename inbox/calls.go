@@ -92,25 +92,31 @@ func (c *calls) forget(key queue.Key) {
 	}
 }
 
-// recallPage is how many stored events are looked at in one go.
-const recallPage = 1000
+const (
+	// recallPage is how many stored events are looked at in one go.
+	recallPage = 1000
+	// recallAgain is how many numbers are looked at once more: a gateway may commit
+	// an event after another one has committed larger numbers.
+	recallAgain = 500
+)
 
 // recall learns which events were stored since it was called last; the first time
-// with a database those of the last dedupe. When it fails, the next call goes on from there.
+// with a database those of the last dedupe. When it fails, the next call goes on
+// from there.
 func (c *calls) recall(ctx context.Context, q *queue.Queue, dedupe time.Duration) error {
 	c.recallMu.Lock()
 	defer c.recallMu.Unlock()
 	if c.recalled != q.Database() { // whose numbers are its own
 		c.recalled, c.recalledTo = q.Database(), 0
 	}
-	for {
-		events, err := q.List(ctx, queue.Filter{After: c.recalledTo, MaxAge: dedupe}, recallPage)
+	for after := c.recalledTo - recallAgain; ; after = c.recalledTo {
+		events, err := q.List(ctx, queue.Filter{After: after, MaxAge: dedupe}, recallPage)
 		if err != nil {
 			return err
 		}
 		c.learn(events)
 		if len(events) > 0 {
-			c.recalledTo = events[len(events)-1].ID
+			c.recalledTo = max(c.recalledTo, events[len(events)-1].ID)
 		}
 		if len(events) < recallPage {
 			return nil

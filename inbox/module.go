@@ -58,8 +58,8 @@ func init() {
 //		}
 //	}
 //
-// An event is the same as another when endpoint and normal form of the body are:
-// K-LINK gives deliveries no id. One that comes again while it is being delivered
+// An event is the same as another when endpoint and normal form of the body are,
+// numbers as they are written: K-LINK gives deliveries no id. One that comes again while it is being delivered
 // waits for that and gets its answer; one that was delivered or stored within
 // dedupe is answered 200 and goes no further.
 //

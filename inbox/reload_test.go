@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestReload holds that a new configuration goes on with what is stored and with
@@ -151,4 +152,43 @@ func TestReloadWithAnotherDatabase(t *testing.T) {
 		t.Fatalf("K-LINK was answered %d", status)
 	}
 	b.has(t, 1)
+}
+
+// TestLateCommitsOfOthersAreKnown holds that an event is known that another gateway
+// has stored, even if events with larger numbers were there before it.
+func TestLateCommitsOfOthersAreKnown(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	dir := shortTempDir(t)
+	database := freshPostgres(t)
+	run := func() *gateway {
+		return startSite(t, dir, b, `klink_webhook {
+			hmac `+secret+`
+		}
+		klink_inbox {
+			name {name}
+			database `+database+`
+			deliver {
+				reverse_proxy {backend}
+			}
+		}`)
+	}
+	b.status(http.StatusUnprocessableEntity) // so that they stay as they are
+	of := func(g *gateway, id string) {
+		if status := g.deliver(event("contact.create", id)); status != http.StatusOK {
+			t.Fatalf("K-LINK was answered %d", status)
+		}
+	}
+	first := run()
+	of(first, "late")
+	first.stop()
+	onPostgres(t, database, "CREATE TABLE late AS SELECT * FROM river_job")
+	onPostgres(t, database, "DELETE FROM river_job")
+	g := run()
+	of(g, "earlier")
+	time.Sleep(2500 * time.Millisecond) // g sees it
+	onPostgres(t, database, "INSERT INTO river_job SELECT (late).* FROM late")
+	time.Sleep(2500 * time.Millisecond)
+	of(g, "late")
+	b.has(t, 2)
 }

@@ -3,6 +3,7 @@ package inbox
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
@@ -157,7 +158,12 @@ func isASCII(s string) bool {
 // keyOf tells events apart: by their endpoint and the normal form of their body,
 // or the body itself where it has none. Numbers stay as they are written: two that
 // are one float64 may be two events.
+// Without a body nothing tells them apart, so each is another one.
 func keyOf(endpoint string, body []byte) (key queue.Key) {
+	if len(body) == 0 {
+		rand.Read(key[:])
+		return key
+	}
 	scratch := scratchPool.Get().(*[]byte)
 	defer scratchPool.Put(scratch)
 	text := append(append((*scratch)[:0], endpoint...), 0, 'n')

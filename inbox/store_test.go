@@ -165,3 +165,32 @@ func TestFull(t *testing.T) {
 		t.Errorf("K-LINK was answered %d", status)
 	}
 }
+
+// TestWithoutABody holds that deliveries which have nothing to tell them apart are
+// not taken for each other.
+func TestWithoutABody(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := startSite(t, shortTempDir(t), b, `klink_webhook {
+		header X-Token a-token
+	}
+	klink_inbox {
+		name {name}
+		database sqlite://{dir}/inbox.db
+		deliver {
+			reverse_proxy {backend}
+		}
+	}`)
+	for range 2 {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, site+"/hook", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Token", "a-token")
+		r.Header.Set("X-Forwarded-For", klinkAddress)
+		if got := g.send(r); got.status != http.StatusOK {
+			t.Fatalf("K-LINK was answered %d", got.status)
+		}
+	}
+	b.has(t, 2)
+}

@@ -86,6 +86,9 @@ func (db *Database) commit(ctx context.Context, w *write) error {
 	default:
 		return ErrUnavailable
 	}
+	if db.gone.Load() && w.insertion != nil {
+		return ErrUnavailable
+	}
 	select {
 	case db.writes <- w:
 	case <-db.closing:

@@ -1,6 +1,10 @@
 package queue
 
-import "testing"
+import (
+	"errors"
+	"os"
+	"testing"
+)
 
 // running makes jobs look as if a process had them under way.
 func running(t testing.TB, db *Database) {
@@ -66,4 +70,19 @@ func TestPostgresEndsConnections(t *testing.T) {
 	events, err := q.List(t.Context(), Filter{}, 10)
 	expectErr(t, "list", err, nil)
 	expect(t, "events", len(events), 5)
+}
+
+// TestAFileThatIsGone holds that nothing is taken for stored when the file was
+// deleted under the queue's hands.
+func TestAFileThatIsGone(t *testing.T) {
+	t.Parallel()
+	url := freshSQLite(t)
+	db := open(t, url)
+	q := start(t, db, (&backend{}).config())
+	store(t, q, event(1), When{})
+	expectErr(t, "remove", os.Remove(db.path), nil)
+	eventually(t, "nothing is stored", func() bool {
+		_, err := q.Store(t.Context(), event(2), When{})
+		return errors.Is(err, ErrUnavailable)
+	})
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -17,6 +19,7 @@ import (
 type Database struct {
 	sqlite  bool
 	name    string // for errors
+	path    string // of an SQLite file
 	engine  engine
 	writes  chan *write
 	ready   chan struct{} // closed once the tables are there
@@ -24,6 +27,8 @@ type Database struct {
 	release func() error
 	file    *flock.Flock // of an SQLite file
 	alone   bool         // no other process has the file
+	gone    atomic.Bool  // the file is not where it was
+	opened  os.FileInfo  // what it was
 
 	closing chan struct{}
 	loops   sync.WaitGroup
@@ -87,8 +92,10 @@ func (db *Database) takeBack(ctx context.Context) error {
 func (db *Database) connect(ctx context.Context, location Location) (err error) {
 	if db.sqlite {
 		db.name += " " + location.Path
-		if db.engine, db.release, err = openSQLite(location.Path, db.logger); err == nil {
-			db.file, db.alone = lockSQLite(location.Path)
+		db.path = location.Path
+		if db.engine, db.release, err = openSQLite(db.path, db.logger); err == nil {
+			db.file, db.alone = lockSQLite(db.path)
+			db.opened, err = os.Stat(db.path)
 		}
 	} else {
 		db.engine, db.release, err = openPostgres(ctx, location.Postgres, db.logger)
@@ -172,6 +179,19 @@ func (db *Database) sweep() error {
 	}
 	return db.exec(ctx, executor, `DELETE FROM klink_inbox_payload WHERE NOT EXISTS (
 		SELECT 1 FROM river_job WHERE river_job.id = job_id AND river_job.state NOT IN ('completed', 'cancelled'))`)
+}
+
+// checkFile refuses to write to an SQLite file that somebody has deleted or
+// replaced: what is written there is gone when this process ends.
+func (db *Database) checkFile() {
+	if !db.sqlite {
+		return
+	}
+	now, err := os.Stat(db.path)
+	gone := err != nil || !os.SameFile(db.opened, now)
+	if gone && !db.gone.Swap(gone) {
+		db.logger.Error("the inbox's file was deleted or replaced; nothing is stored until Caddy is restarted", "path", db.path)
+	}
 }
 
 // Close closes the database. Its queues must be closed before.

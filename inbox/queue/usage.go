@@ -109,6 +109,7 @@ func (q *Queue) measureLoop() {
 				q.config.Logger.Error("old records cannot be deleted from the inbox's database", "inbox", q.config.Name, "error", err)
 			}
 		}
+		q.db.checkFile()
 		if err := q.measure(); err != nil {
 			q.config.Logger.Error("the inbox's backlog cannot be measured", "inbox", q.config.Name, "error", err)
 		}
