@@ -29,7 +29,7 @@ func TestRun(t *testing.T) {
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector's processes end without a pause
 	s := settings{
 		rounds: 1, duration: 100 * time.Millisecond, warmup: 10 * time.Millisecond, connections: 4,
-		held: 8, heldRuns: 1, only: "gateway-pinned,gateway-auto,naive-handler", profiles: t.TempDir(), skip: "inbox",
+		held: 8, heldRuns: 1, only: "gateway-pinned,gateway-auto,naive-handler", profiles: t.TempDir(), skip: "rescue,store",
 	}
 	var out bytes.Buffer
 	if err := run(t.Context(), s, &out); err != nil {

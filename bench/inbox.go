@@ -40,15 +40,6 @@ func startInbox(mode string, d database, away bool) starter {
 	}
 }
 
-func (b *bench) measureInbox(ctx context.Context) ([]goal, error) {
-	goals, err := b.measureRescue(ctx)
-	if err != nil {
-		return nil, err
-	}
-	more, err := b.measureStore(ctx)
-	return append(goals, more...), err
-}
-
 // measureRescue loads a gateway with an inbox and one without in turn.
 func (b *bench) measureRescue(ctx context.Context) ([]goal, error) {
 	contests, err := b.contest(ctx, []contender{

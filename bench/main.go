@@ -44,7 +44,7 @@ func main() {
 	flag.IntVar(&s.held, "held", 256, "bodies of 1 MiB that the backend holds")
 	flag.IntVar(&s.heldRuns, "held-runs", 3, "runs of that, each with fresh processes")
 	flag.StringVar(&s.only, "only", "", "contenders to measure beside plain reverse_proxy, such as gateway-pinned,nginx-Lua; with -abuse, words in the kind of traffic (default all)")
-	flag.StringVar(&s.skip, "skip", "", "sections to leave out, with commas between them: 1KB, 64KB, held, handler, inbox")
+	flag.StringVar(&s.skip, "skip", "", "sections to leave out, with commas between them: 1KB, 64KB, held, handler, rescue, store")
 	flag.StringVar(&s.profiles, "cpuprofile", "", "an existing folder for a CPU profile of each Caddy process")
 	flag.BoolVar(&s.abuse, "abuse", false, "send bad traffic of every kind instead, and see that good deliveries go on")
 	flag.DurationVar(&s.abuseFor, "abuse-for", 15*time.Second, "how long each kind of bad traffic lasts")
@@ -89,7 +89,8 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 		{"64KB", bench.measureLarge},
 		{"held", bench.measureHeld},
 		{"handler", bench.measureHandler},
-		{"inbox", bench.measureInbox},
+		{"rescue", bench.measureRescue},
+		{"store", bench.measureStore},
 	} {
 		if named(s.skip, section.name) {
 			fmt.Fprintf(out, "\n%s: left out\n", section.name)

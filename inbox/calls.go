@@ -29,7 +29,7 @@ type calls struct {
 // call is a delivery for which K-LINK is waiting, however often it has sent it.
 type call struct {
 	key    queue.Key
-	done   chan struct{} // closed once there is an answer
+	done   chan struct{} // closed once there is an answer; nil while only one request waits
 	answer *answer
 	err    error
 }
@@ -45,12 +45,15 @@ func (c *calls) begin(key queue.Key, dedupe time.Duration, now time.Time) (runni
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if running = c.waiting[key]; running != nil {
+		if running.done == nil {
+			running.done = make(chan struct{})
+		}
 		return running, false
 	}
 	if at, known := c.known[key]; known && now.Unix()-at <= int64(dedupe/time.Second) {
 		return nil, false
 	}
-	running = &call{key: key, done: make(chan struct{})}
+	running = &call{key: key}
 	c.waiting[key] = running
 	return running, true
 }
@@ -64,8 +67,11 @@ func (c *calls) end(running *call, a *answer, err error, safe bool) {
 	if safe {
 		c.remember(running.key, time.Now())
 	}
+	done := running.done
 	c.mu.Unlock()
-	close(running.done)
+	if done != nil {
+		close(done)
+	}
 }
 
 // remember must be called with the lock held.

@@ -90,10 +90,11 @@ func unreachable(err error) bool {
 }
 
 func resultOfStatus(status int, detail string) queue.Result {
+	if status >= 200 && status <= 299 {
+		return queue.Result{Outcome: queue.Delivered}
+	}
 	result := queue.Result{Detail: fmt.Sprintf("status %d%s", status, detail)}
 	switch {
-	case status >= 200 && status <= 299:
-		result.Outcome = queue.Delivered
 	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
 		result.Outcome = queue.Failed
 	case status >= 400 && status <= 499:

@@ -78,7 +78,6 @@ func (c *call) wait(ctx context.Context, w http.ResponseWriter) error {
 }
 
 func (c *call) reply(w http.ResponseWriter) error {
-	<-c.done
 	if c.err != nil {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 		return caddyhttp.Error(http.StatusServiceUnavailable, c.err)

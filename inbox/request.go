@@ -51,8 +51,8 @@ type secured struct {
 	ServerName  string `json:"server_name"`
 }
 
-func headOf(r *http.Request) *head {
-	h := &head{
+func headOf(r *http.Request) head {
+	h := head{
 		Method: r.Method, URL: r.URL, RequestURI: r.RequestURI, Host: r.Host, Proto: r.Proto,
 		Header: r.Header, RemoteAddr: r.RemoteAddr,
 		Original: target{r.Method, r.URL, r.RequestURI},
@@ -70,7 +70,7 @@ func headOf(r *http.Request) *head {
 // understand.
 type delivery struct {
 	queue.Delivery
-	head *head
+	head head
 }
 
 // newDelivery takes a request that klink_webhook has accepted.
@@ -85,8 +85,8 @@ func newDelivery(r *http.Request, accepted *verifier.Accepted, body []byte, now 
 
 // storedDelivery takes a delivery out of the database.
 func storedDelivery(d *queue.Delivery) (*delivery, error) {
-	h := new(head)
-	if err := json.Unmarshal(d.Head, h); err != nil {
+	var h head
+	if err := json.Unmarshal(d.Head, &h); err != nil {
 		return nil, err
 	}
 	return &delivery{Delivery: *d, head: h.mapped(narrow)}, nil
@@ -100,7 +100,7 @@ func (d *delivery) encode() error {
 }
 
 // mapped returns a copy in which f was applied to what can hold any bytes.
-func (h *head) mapped(f func(string) string) *head {
+func (h *head) mapped(f func(string) string) head {
 	c := *h
 	c.URL, c.RequestURI = mappedURL(h.URL, f), f(h.RequestURI)
 	c.Original.URL, c.Original.RequestURI = mappedURL(h.Original.URL, f), f(h.Original.RequestURI)
@@ -112,7 +112,7 @@ func (h *head) mapped(f func(string) string) *head {
 		}
 		c.Header[name] = mapped
 	}
-	return &c
+	return c
 }
 
 func mappedURL(u *url.URL, f func(string) string) *url.URL {
@@ -184,9 +184,9 @@ var scratchPool = sync.Pool{New: func() any { return new([]byte) }}
 // shared with another one. It is the same for the first attempt and for later
 // ones, but for attempt: 0 in the first one while K-LINK is waiting.
 func (d *delivery) request(ctx context.Context, w http.ResponseWriter, server *caddyhttp.Server, attempt int, mark bool) *http.Request {
-	h := d.head
+	h := &d.head
 	r := &http.Request{
-		Method: h.Original.Method, URL: copyURL(h.Original.URL), RequestURI: h.Original.RequestURI,
+		Method: h.Original.Method, URL: h.Original.URL, RequestURI: h.Original.RequestURI,
 		Host: h.Host, Header: h.header(), RemoteAddr: h.RemoteAddr,
 		Body: http.NoBody, ContentLength: int64(len(d.Body)),
 	}
@@ -198,7 +198,7 @@ func (d *delivery) request(ctx context.Context, w http.ResponseWriter, server *c
 		}
 	}
 	if len(d.Body) > 0 {
-		r.Body = io.NopCloser(bytes.NewReader(d.Body))
+		r.Body = newSentBody(d.Body)
 	}
 	if mark {
 		d.mark(r.Header, attempt)
@@ -209,6 +209,18 @@ func (d *delivery) request(ctx context.Context, w http.ResponseWriter, server *c
 	r.Method, r.URL, r.RequestURI = h.Method, copyURL(h.URL), h.RequestURI
 	return r
 }
+
+// sentBody is a body on its way to the backend.
+type sentBody struct{ bytes.Reader }
+
+func newSentBody(body []byte) *sentBody {
+	b := new(sentBody)
+	b.Reset(body)
+	return b
+}
+
+// Close implements io.Closer.
+func (*sentBody) Close() error { return nil }
 
 func copyURL(u *url.URL) *url.URL {
 	c := *u

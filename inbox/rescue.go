@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,12 +49,21 @@ func (in *Inbox) begin(ctx context.Context, d *delivery) *first {
 	ctx, cancel := context.WithCancelCause(ctx)
 	f := &first{done: make(chan struct{}), cancel: cancel}
 	in.ended.Go(func() {
+		reserveStack()
 		defer close(f.done)
 		defer cancel(nil)
 		f.answer, f.result = in.attempt(ctx, d, 0)
 		in.queue.Report(f.result.Outcome)
 	})
 	return f
+}
+
+// reserveStack makes the stack large enough for reverse_proxy in one step, while there is hardly anything on it to copy.
+//
+//go:noinline
+func reserveStack() {
+	var frame [12 << 10]byte
+	runtime.KeepAlive(&frame)
 }
 
 // endWithin bounds an attempt that is late. Most never are, and need no timer.
@@ -171,7 +181,7 @@ func (in *Inbox) finish(ctx context.Context, d *delivery, f *first, id int64) {
 		time.Sleep(finishPause)
 	}
 	in.logger.Error("how an attempt ended cannot be noted; the event is delivered once more",
-		in.fields(d, zap.String("result", f.result.Detail), zap.Error(err))...)
+		in.fields(d, zap.Bool("delivered", f.result.Outcome == queue.Delivered), zap.String("detail", f.result.Detail), zap.Error(err))...)
 }
 
 func (in *Inbox) tryFinish(ctx context.Context, f *first, id int64) error {
