@@ -33,7 +33,10 @@ func (b *bench) close() { _ = os.RemoveAll(b.dir) }
 
 func (b *bench) printf(format string, args ...any) { fmt.Fprintf(b.out, format, args...) }
 
-// startBackend returns its address.
+// backendStarter starts a backend and returns its address.
+type backendStarter func(context.Context) (*process.Process, string, error)
+
+// startBackend starts the one that does nothing.
 func (b *bench) startBackend(ctx context.Context) (*process.Process, string, error) {
 	dir, err := os.MkdirTemp(b.dir, "backend")
 	if err != nil {

@@ -51,7 +51,10 @@ const gatewayAuto = `klink_webhook {
 const naiveHandler = `bench_naive ` + secret
 
 // startCaddy runs this program again as Caddy, with a directive before the proxy.
-func startCaddy(directive string) starter {
+func startCaddy(directive string) starter { return startCaddyWith(directive, proxy) }
+
+// startCaddyWith is startCaddy with directives that pass on, which have the backend.
+func startCaddyWith(directive, proxy string) starter {
 	return func(p place) (*process.Process, error) {
 		handlers := directive + "\n\t" + fmt.Sprintf(proxy, p.backend)
 		return startCaddyfile(p.dir, fmt.Sprintf(caddyfile, p.listen, handlers), p.profile)

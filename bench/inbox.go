@@ -24,9 +24,9 @@ type database func(dir string) (string, error)
 
 func sqlite(dir string) (string, error) { return "sqlite://" + filepath.Join(dir, "inbox.db"), nil }
 
-// startInbox runs this program again as Caddy, with an inbox behind the pinned gateway. When the backend is away, its
-// address is one that nobody listens on.
-func startInbox(mode string, d database, away bool) starter {
+// startInbox runs this program again as Caddy, with an inbox behind the pinned gateway and directives that pass on, which
+// have the backend. When the backend is away, its address is one that nobody listens on.
+func startInbox(mode string, d database, proxy string, away bool) starter {
 	return func(p place) (*process.Process, error) {
 		url, err := d(p.dir)
 		if err != nil {
@@ -40,18 +40,33 @@ func startInbox(mode string, d database, away bool) starter {
 	}
 }
 
-// measureRescue loads a gateway with an inbox and one without in turn.
+// measureRescue measures what an inbox costs before a backend that does nothing, and before PHP.
 func (b *bench) measureRescue(ctx context.Context) ([]goal, error) {
-	contests, err := b.contest(ctx, []contender{
-		{name: "no inbox", start: startCaddy(gatewayPinned), sign: signedForm, verifies: true, unique: true},
-		{name: "rescue, SQLite", start: startInbox("rescue", sqlite, false), sign: signedForm, verifies: true, unique: true},
+	goals, err := b.compareRescue(ctx, "a backend that does nothing", b.startBackend, proxy)
+	if err != nil {
+		return nil, err
+	}
+	php := findPHP(b.dir)
+	if php == nil {
+		b.printf("\nrescue before PHP: MISSING, PHP-FPM is not installed (Debian's package php-fpm)\n")
+		return goals, nil
+	}
+	more, err := b.compareRescue(ctx, "PHP-FPM", php.start, php.proxy())
+	return append(goals, more...), err
+}
+
+// compareRescue loads a gateway with an inbox and one without in turn.
+func (b *bench) compareRescue(ctx context.Context, name string, backend backendStarter, proxy string) ([]goal, error) {
+	contests, err := b.contest(ctx, backend, []contender{
+		{name: "no inbox", start: startCaddyWith(gatewayPinned, proxy), sign: signedForm, verifies: true, unique: true},
+		{name: "rescue, SQLite", start: startInbox("rescue", sqlite, proxy, false), sign: signedForm, verifies: true, unique: true},
 	}, bodies(1, smallBody))
 	if err != nil {
 		return nil, err
 	}
-	b.printContests("An inbox while all is well, every event another one", contests)
+	b.printContests("An inbox while all is well, before "+name+", every event another one", contests)
 	kept := median(ratios(contests[1].samples, contests[0].samples, throughputOf))
-	return []goal{{"throughput that rescue costs while all is well", 1 - kept, 0.03}}, nil
+	return []goal{{"throughput that rescue costs, " + name, 1 - kept, 0.03}}, nil
 }
 
 const (
@@ -79,11 +94,11 @@ func (b *bench) measureStore(ctx context.Context) ([]goal, error) {
 			continue
 		}
 		for _, away := range []bool{false, true} {
-			c := contender{name: "store, " + name, start: startInbox("store", databases[name], away), sign: signedForm, verifies: true, unique: true}
+			c := contender{name: "store, " + name, start: startInbox("store", databases[name], proxy, away), sign: signedForm, verifies: true, unique: true}
 			if away {
 				c.name += ", away"
 			}
-			one, err := loaded.contest(ctx, []contender{c}, bodies(1, smallBody))
+			one, err := loaded.contest(ctx, b.startBackend, []contender{c}, bodies(1, smallBody))
 			if err != nil {
 				return nil, err
 			}

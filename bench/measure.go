@@ -32,7 +32,7 @@ func (b *bench) measureLarge(ctx context.Context) ([]goal, error) {
 
 // measureLoad loads the contenders in turn. The gateway's CPU time should be at most atMost of plain reverse_proxy's.
 func (b *bench) measureLoad(ctx context.Context, size string, bodies [][]byte, atMost float64) ([]goal, error) {
-	contests, err := b.contest(ctx, b.contenders, bodies)
+	contests, err := b.contest(ctx, b.startBackend, b.contenders, bodies)
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +48,8 @@ func (b *bench) measureLoad(ctx context.Context, size string, bodies [][]byte, a
 func isGateway(c *contest) bool { return c.name == gatewayName }
 
 // contest makes all rounds for bodies of one size, with fresh processes.
-func (b *bench) contest(ctx context.Context, contenders []contender, bodies [][]byte) ([]*contest, error) {
-	backend, address, err := b.startBackend(ctx)
+func (b *bench) contest(ctx context.Context, startBackend backendStarter, contenders []contender, bodies [][]byte) ([]*contest, error) {
+	backend, address, err := startBackend(ctx)
 	if err != nil {
 		return nil, err
 	}

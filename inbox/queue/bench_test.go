@@ -86,28 +86,49 @@ func BenchmarkStoreAndDeliver(b *testing.B) {
 	})
 }
 
+// BenchmarkDrain delivers a backlog that came while the backend was away. How busy
+// the backend is then, of what concurrency allows, says whether it is the slower
+// of the two.
 func BenchmarkDrain(b *testing.B) {
-	for _, concurrency := range []int{1, 8, 64} {
-		b.Run(fmt.Sprint(concurrency), func(b *testing.B) {
+	for _, c := range []struct {
+		concurrency int
+		takes       time.Duration // the backend, for an event
+	}{{1, 0}, {8, 0}, {64, 0}, {1, 10 * time.Millisecond}, {8, 10 * time.Millisecond}, {8, 50 * time.Millisecond}} {
+		b.Run(fmt.Sprintf("%d/%v", c.concurrency, c.takes), func(b *testing.B) {
 			onEachBench(b, func(b *testing.B, url string) {
 				for b.Loop() {
-					var up atomic.Bool
-					config := (&backend{}).config()
-					config.Concurrency = concurrency
-					config.Deliver = func(context.Context, *Delivery, int) Result {
-						if !up.Load() {
-							return Result{Unreachable, "connection refused"}
-						}
-						return Result{Outcome: Delivered}
-					}
-					q := start(b, open(b, url), config)
-					fill(b, q, drained, When{})
-					began := time.Now()
-					up.Store(true)
-					eventually(b, "all are delivered", func() bool { return config.Counts.Delivered.Load() == drained })
-					b.ReportMetric(drained/time.Since(began).Seconds(), "events/s")
+					drain(b, url, c.concurrency, c.takes)
 				}
 			})
 		})
 	}
+}
+
+func drain(b *testing.B, url string, concurrency int, takes time.Duration) {
+	b.Helper()
+	var up atomic.Bool
+	var busy atomic.Int64
+	config := (&backend{}).config()
+	config.Concurrency = concurrency
+	config.Deliver = func(context.Context, *Delivery, int) Result {
+		if !up.Load() {
+			return Result{Unreachable, "connection refused"}
+		}
+		began := time.Now()
+		time.Sleep(takes)
+		busy.Add(int64(time.Since(began)))
+		return Result{Outcome: Delivered}
+	}
+	q := start(b, open(b, url), config)
+	events := drained
+	if takes > 0 {
+		events = min(drained, concurrency*int(15*time.Second/takes))
+	}
+	fill(b, q, events, When{})
+	began := time.Now()
+	up.Store(true)
+	eventually(b, "all are delivered", func() bool { return config.Counts.Delivered.Load() == int64(events) })
+	took := time.Since(began)
+	b.ReportMetric(float64(events)/took.Seconds(), "events/s")
+	b.ReportMetric(100*float64(busy.Load())/float64(took)/float64(concurrency), "%busy")
 }
