@@ -20,6 +20,7 @@ import (
 type inboxListing struct {
 	inboxFlags
 	filter inboxFilter
+	key    string
 }
 
 func inboxListCommand() *cobra.Command {
@@ -30,7 +31,8 @@ func inboxListCommand() *cobra.Command {
 		Long: `Shows for each inbox whether its backend is up, how many events are waiting and
 dead, how much that is and how old the oldest waiting one is; and the events that
 are not delivered, the oldest first, with what the last attempt at each failed
-with. --state delivered shows those that are.
+with. --state delivered shows those that are, and --key the event that a backend
+knows by its header Klink-Delivery-Id, delivered or not.
 
 Events of which the attempt is under way are delivering, and so are some that
 wait for a backend that is down. NEXT is the time until the next attempt.
@@ -45,6 +47,7 @@ The exit status is 1 when Caddy cannot be asked or has no inbox, else 0. With
 		RunE: func(cmd *cobra.Command, _ []string) error { return l.run(cmd) },
 	}
 	l.bind(cmd)
+	cmd.Flags().StringVar(&l.key, "key", "", "only the event with this `Klink-Delivery-Id`")
 	l.filter.bind(cmd, 20, "`number` of events of each inbox that are shown at the most")
 	return cmd
 }
@@ -60,7 +63,7 @@ func (l *inboxListing) run(cmd *cobra.Command) error {
 	if l.filter.limit < 1 {
 		return errors.New("--limit: write a number above 0")
 	}
-	if len(l.filter.states) == 0 {
+	if len(l.filter.states) == 0 && l.key == "" {
 		l.filter.states = []string{"waiting", "delivering", "dead"}
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
@@ -88,6 +91,9 @@ func (l *inboxListing) run(cmd *cobra.Command) error {
 func (l *inboxListing) fill(ctx context.Context, in *listedInbox) error {
 	in.Events = []inboxEvent{}
 	values := l.filter.values()
+	if l.key != "" {
+		values.Set("key", l.key)
+	}
 	for {
 		values.Set("limit", strconv.Itoa(min(l.filter.limit-len(in.Events), largestPage)))
 		var page struct {

@@ -43,7 +43,7 @@ type eventList struct {
 }
 
 func listEvents(in *Inbox, w http.ResponseWriter, r *http.Request) error {
-	values, err := parseQuery(r, "state", "event", "older_than", "after", "limit", "order")
+	values, err := parseQuery(r, "state", "event", "key", "older_than", "after", "limit", "order")
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,11 @@ func parseFilter(values url.Values, limit int) (f queue.Filter, _ int, err error
 	if f.Event = values.Get("event"); f.Event == "" && values.Has("event") {
 		return f, 0, refuse(http.StatusBadRequest, "event: write the name of an event, such as contact.create")
 	}
+	if text, there := parameter(values, "key"); there {
+		if f.Key, err = queue.ParseKey(text); err != nil {
+			return f, 0, refuse(http.StatusBadRequest, "key: %w", err)
+		}
+	}
 	if f.Backward, err = parseOrder(values); err != nil {
 		return f, 0, err
 	}

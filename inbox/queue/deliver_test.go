@@ -227,6 +227,30 @@ func TestWhileItIsDeliveredAnEventIsLeftAlone(t *testing.T) {
 	})
 }
 
+func TestAnEventThatWaitsForABackendCanBeDiscarded(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b := &backend{}
+		config := b.config()
+		config.Concurrency, config.Retry = 1, []time.Duration{time.Hour}
+		db := open(t, url)
+		q := start(t, db, config)
+		q.Report(Unreachable)
+		id := store(t, q, event(1), When{})
+		state(t, q, id, Delivering)
+		eventually(t, "it is held", func() bool { _, held := q.held.Load(id); return held })
+		if err := q.Discard(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		state(t, q, id, Discarded)
+		q.Report(Delivered)
+		next := store(t, q, event(2), When{})
+		state(t, q, next, Done)
+		again := store(t, q, event(1), When{})
+		state(t, q, again, Done)
+		expect(t, "attempts", len(b.attempts()), 2)
+	})
+}
+
 func TestADeliveryThatPanicsIsTriedAgain(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		b := &backend{answer: func(_ *Delivery, attempt int) Result {

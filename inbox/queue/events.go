@@ -69,6 +69,7 @@ type Failure struct {
 type Filter struct {
 	States   []State
 	Event    string        // by name
+	Key      Key           // by what backends know it as; the zero Key means any
 	MinAge   time.Duration // since they came
 	MaxAge   time.Duration // since they came; 0 means any
 	After    int64         // those with a larger ID
@@ -109,7 +110,10 @@ func (q *Queue) listParams(f Filter, limit int) *river.JobListParams {
 	}
 	params = params.States(ofRiver...)
 	if f.Event != "" {
-		params = params.Where("args ->> 'event' = @event", river.NamedArgs{"event": f.Event})
+		params = params.Where("args ->> 'event' = @event", river.NamedArgs{"event": storable(f.Event)})
+	}
+	if f.Key != (Key{}) {
+		params = params.Where("args ->> 'key' = @key", river.NamedArgs{"key": f.Key.String()})
 	}
 	if f.MinAge > 0 {
 		params = params.Where("CAST(args ->> 'received' AS bigint) <= @before",
@@ -182,12 +186,16 @@ func (q *Queue) Retry(ctx context.Context, id int64) error {
 
 var errGone = errors.New("the event was delivered or discarded, and what was sent is not kept")
 
-// Discard gives an event up and deletes it. It fails with ErrUnderWay while it is
-// being delivered.
+// Discard gives an event up and deletes it. Of one that waits in this process for a
+// backend that is down, the record stays. It fails with ErrUnderWay while the event
+// is being delivered.
 func (q *Queue) Discard(ctx context.Context, id int64) error {
 	row, err := q.find(ctx, id)
 	if err != nil {
 		return err
+	}
+	if _, held := q.held.Load(id); held {
+		return q.cancel(ctx, row)
 	}
 	if underWay(row) {
 		return ErrUnderWay

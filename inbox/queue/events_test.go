@@ -51,6 +51,8 @@ func TestList(t *testing.T) {
 			{"being delivered", Filter{States: []State{Delivering}}, 100, nil},
 			{"by event", Filter{Event: "message.inbound"}, 100, []int64{one, four}},
 			{"by event, quoted", Filter{Event: "it's \"quoted\""}, 100, []int64{five}},
+			{"by event, which no event is called", Filter{Event: "\x00"}, 100, nil},
+			{"by key", Filter{Key: event(3).Key}, 100, []int64{three}},
 			{"by event and state", Filter{Event: "message.inbound", States: []State{Waiting}}, 100, []int64{four}},
 			{"older than", Filter{MinAge: 90 * time.Second}, 100, []int64{three, four}},
 			{"all together", Filter{MinAge: 90 * time.Second, States: []State{Waiting}, Event: "message.inbound", After: three}, 100, []int64{four}},
@@ -64,6 +66,10 @@ func TestList(t *testing.T) {
 				got = append(got, e.ID)
 			}
 			expect(t, c.name, got, c.want)
+		}
+		row, err := q.find(t.Context(), five)
+		if err != nil || row.ScheduledAt.After(time.Now()) {
+			t.Errorf("the dead event is to be delivered at %v (%v)", row.ScheduledAt, err)
 		}
 	})
 }

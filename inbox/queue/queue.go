@@ -114,6 +114,7 @@ type Queue struct {
 	pace   pace
 	gate   *gate
 	slots  chan struct{} // one for each delivery under way
+	held   sync.Map      // IDs of events that wait for a slot or at the gate
 	usage  usage
 	work   atomic.Pointer[worker]
 

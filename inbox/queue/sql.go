@@ -35,11 +35,13 @@ var noteStatements = map[bool]string{
 	false: `UPDATE river_job SET attempt = 1,
 		errors = CASE WHEN jsonb_typeof(failure) = 'object' THEN ARRAY[failure] ELSE errors END,
 		state = CASE WHEN dead THEN 'discarded'::river_job_state ELSE state END,
+		scheduled_at = CASE WHEN dead THEN $2::timestamptz ELSE scheduled_at END,
 		finalized_at = CASE WHEN dead THEN $2::timestamptz ELSE finalized_at END
 		FROM jsonb_to_recordset($1::jsonb) AS first (id bigint, failure jsonb, dead boolean) WHERE river_job.id = first.id`,
 	true: `UPDATE river_job SET attempt = 1,
 		errors = coalesce(jsonb('[' || (first.value ->> 'failure') || ']'), errors),
 		state = CASE WHEN first.value ->> 'dead' THEN 'discarded' ELSE state END,
+		scheduled_at = CASE WHEN first.value ->> 'dead' THEN $2 ELSE scheduled_at END,
 		finalized_at = CASE WHEN first.value ->> 'dead' THEN $2 ELSE finalized_at END
 		FROM json_each($1) AS first WHERE river_job.id = first.value ->> 'id'`,
 }

@@ -133,6 +133,8 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 // attemptInTurn makes one attempt when there is a slot for it, and the gate is
 // open.
 func (q *Queue) attemptInTurn(ctx context.Context, j *river.Job[job], hold time.Time) (*Delivery, Result, error) {
+	q.held.Store(j.ID, nil)
+	defer q.held.Delete(j.ID)
 	if !q.takeSlot(ctx, hold) {
 		return nil, Result{}, backInPlace(j)
 	}
@@ -141,6 +143,7 @@ func (q *Queue) attemptInTurn(ctx context.Context, j *river.Job[job], hold time.
 	if pass == nil {
 		return nil, Result{}, backInPlace(j)
 	}
+	q.held.Delete(j.ID)
 	return q.attempt(ctx, j, pass)
 }
 
