@@ -89,21 +89,8 @@ func (c *call) reply(w http.ResponseWriter) error {
 // for that below K-LINK's ten seconds.
 const storeTimeout = 4 * time.Second
 
-// put stores a delivery and ends its call.
-func (in *Inbox) put(ctx context.Context, running *call, d *delivery, when queue.When) (queue.Stored, error) {
-	stored, err := in.storeOnly(ctx, d, when)
-	if err != nil {
-		in.state.calls.end(running, nil, err, false)
-		return stored, err
-	}
-	if stored.Duplicate {
-		in.state.tally.deduplicated.Add(1)
-	}
-	in.state.calls.end(running, status200(), nil, true)
-	return stored, nil
-}
-
-func (in *Inbox) storeOnly(ctx context.Context, d *delivery, when queue.When) (queue.Stored, error) {
+// put stores a delivery.
+func (in *Inbox) put(ctx context.Context, d *delivery, when queue.When) (queue.Stored, error) {
 	if err := d.encode(); err != nil {
 		return queue.Stored{}, err
 	}
@@ -116,6 +103,18 @@ func (in *Inbox) storeOnly(ctx context.Context, d *delivery, when queue.When) (q
 	return stored, err
 }
 
+// endStored ends the call of a delivery that was stored, or could not be.
+func (in *Inbox) endStored(running *call, stored queue.Stored, err error) {
+	if err != nil {
+		in.state.calls.end(running, nil, err, false)
+		return
+	}
+	if stored.Duplicate { // another gateway has it
+		in.state.tally.deduplicated.Add(1)
+	}
+	in.state.calls.end(running, status200(), nil, true)
+}
+
 func (in *Inbox) fields(d *delivery, more ...zap.Field) []zap.Field {
 	return append([]zap.Field{
 		zap.String("inbox", in.Name), zap.String("endpoint", d.Endpoint), zap.String("id", d.Key.String()), zap.String("event", d.Event),
@@ -124,5 +123,6 @@ func (in *Inbox) fields(d *delivery, more ...zap.Field) []zap.Field {
 
 // store stores a delivery before anything else.
 func (in *Inbox) store(ctx context.Context, running *call, d *delivery) {
-	_, _ = in.put(ctx, running, d, queue.When{}) // the error is in the call, and logged
+	stored, err := in.put(ctx, d, queue.When{})
+	in.endStored(running, stored, err)
 }

@@ -24,17 +24,20 @@ type first struct {
 // time.
 func (in *Inbox) rescue(ctx context.Context, running *call, d *delivery) {
 	if !in.state.late.room() {
-		if stored, err := in.put(ctx, running, d, queue.When{}); err == nil && !stored.Duplicate {
-			in.rescued(d, "too many attempts are late; this one was not made")
-		}
+		in.keep(ctx, running, d, queue.When{}, "too many attempts are late; this one was not made")
 		return
 	}
-	f := in.begin(ctx, d)
+	pass, may := in.queue.Enter()
+	if !may && in.keepUntried(ctx, running, d) {
+		return
+	}
+	f := in.begin(ctx, d, pass)
 	deadline := time.NewTimer(time.Until(d.Received.Add(time.Duration(in.Deadline))))
 	defer deadline.Stop()
 	select {
 	case <-f.done:
 	case <-deadline.C:
+		in.queue.Linger(pass)
 		f.endWithin(time.Until(d.Received.Add(time.Duration(in.Timeout))))
 		if in.leaveRunning(ctx, running, d, f) {
 			return
@@ -44,8 +47,22 @@ func (in *Inbox) rescue(ctx context.Context, running *call, d *delivery) {
 	in.conclude(ctx, running, d, f)
 }
 
+// keepUntried stores a delivery without an attempt. It returns false when that is not
+// possible.
+func (in *Inbox) keepUntried(ctx context.Context, running *call, d *delivery) bool {
+	stored, err := in.put(ctx, d, queue.When{})
+	if err != nil {
+		return false
+	}
+	in.endStored(running, stored, nil)
+	if !stored.Duplicate {
+		in.rescued(d, "the backend is down, and another event is being tried")
+	}
+	return true
+}
+
 // begin makes the first attempt, which is not bounded in time yet.
-func (in *Inbox) begin(ctx context.Context, d *delivery) *first {
+func (in *Inbox) begin(ctx context.Context, d *delivery, pass *queue.Pass) *first {
 	ctx, cancel := context.WithCancelCause(ctx)
 	f := &first{done: make(chan struct{}), cancel: cancel}
 	in.ended.Go(func() {
@@ -53,7 +70,7 @@ func (in *Inbox) begin(ctx context.Context, d *delivery) *first {
 		defer close(f.done)
 		defer cancel(nil)
 		f.answer, f.result = in.attempt(ctx, d, 0)
-		in.queue.Report(f.result.Outcome)
+		in.queue.Leave(pass, f.result.Outcome)
 	})
 	return f
 }
@@ -77,10 +94,7 @@ func (in *Inbox) conclude(ctx context.Context, running *call, d *delivery, f *fi
 		in.state.calls.end(running, f.answer, nil, f.result.Outcome == queue.Delivered)
 		return
 	}
-	stored, err := in.put(ctx, running, d, in.afterFirst(f.result))
-	if err == nil && !stored.Duplicate {
-		in.rescued(d, f.result.Detail)
-	}
+	in.keep(ctx, running, d, in.afterFirst(f.result), f.result.Detail)
 }
 
 // afterFirst says when an event is to be delivered whose first attempt has
@@ -91,6 +105,15 @@ func (in *Inbox) afterFirst(result queue.Result) queue.When {
 		when.At = time.Now().Add(time.Duration(in.Retry[0]))
 	}
 	return when
+}
+
+// keep stores a delivery that the backend does not take now, and ends its call.
+func (in *Inbox) keep(ctx context.Context, running *call, d *delivery, when queue.When, why string) {
+	stored, err := in.put(ctx, d, when)
+	in.endStored(running, stored, err)
+	if err == nil && !stored.Duplicate {
+		in.rescued(d, why)
+	}
 }
 
 // rescued notes an event that K-LINK would have had to send again.
@@ -107,13 +130,12 @@ const leaseMargin = 5 * time.Second
 // can be answered. It returns false when that is not possible.
 func (in *Inbox) leaveRunning(ctx context.Context, running *call, d *delivery, f *first) bool {
 	lease := d.Received.Add(time.Duration(in.Timeout) + leaseMargin)
-	stored, err := in.storeOnly(ctx, d, queue.When{Tried: true, At: lease})
+	stored, err := in.put(ctx, d, queue.When{Tried: true, At: lease})
 	if err != nil {
 		return false
 	}
-	in.state.calls.end(running, status200(), nil, true)
-	if stored.Duplicate { // another gateway has it; our attempt is its
-		in.state.tally.deduplicated.Add(1)
+	in.endStored(running, stored, nil)
+	if stored.Duplicate { // our attempt is the other gateway's
 		return true
 	}
 	in.rescued(d, "no answer within "+time.Duration(in.Deadline).String()+"; the attempt goes on")

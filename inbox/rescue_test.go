@@ -87,6 +87,66 @@ func TestRescue(t *testing.T) {
 	}
 }
 
+// TestWhileTheBackendIsDown holds that one delivery at a time is tried then, and
+// that the others are stored without an attempt, or tried as well when they cannot
+// be stored.
+func TestWhileTheBackendIsDown(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		options string
+		want    []string // Klink-Delivery-Attempt of what the backend gets beside the one that is tried
+	}{
+		"stored": {"retry 10m\nconcurrency 1", []string{"2", "1"}},
+		"full":   {"retry 10m\nmax_stored 1", []string{"", "2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBackend(t)
+			g := start(t, b, test.options)
+			b.refuse()
+			if status := g.deliver(event("contact.create", "finds nobody")); status != http.StatusOK {
+				t.Fatalf("K-LINK was answered %d", status)
+			}
+			tried := event("contact.create", "is tried")
+			var hangs atomic.Bool
+			release := make(chan struct{})
+			hangs.Store(true)
+			b.does(func(http.ResponseWriter, *http.Request) {
+				if hangs.CompareAndSwap(true, false) {
+					<-release
+				}
+			})
+			b.back(t)
+			answered := make(chan int, 1)
+			go func() { answered <- g.deliver(tried) }()
+			b.has(t, 1)
+			if status := g.deliver(event("contact.create", "comes meanwhile")); status != http.StatusOK {
+				t.Fatalf("K-LINK was answered %d", status)
+			}
+			if n := len(b.got()); name == "stored" && n != 1 {
+				t.Fatalf("the backend has seen %d attempts", n)
+			}
+			close(release)
+			if status := <-answered; status != http.StatusOK {
+				t.Errorf("K-LINK was answered %d for the one that was tried", status)
+			}
+			got := b.has(t, 1+len(test.want))
+			if got[0].body != tried || len(got) != 1+len(test.want) {
+				t.Errorf("the backend has got %+v", got)
+			}
+			for i, want := range test.want {
+				if attempt := got[i+1].header.Get("Klink-Delivery-Attempt"); attempt != want {
+					t.Errorf("attempt %d is called %q, want %q", i+2, attempt, want)
+				}
+			}
+			g.mustTake(t, event("contact.create", "comes later"))
+			if attempt := b.has(t, 2+len(test.want))[1+len(test.want)].header.Get("Klink-Delivery-Attempt"); attempt != "" {
+				t.Errorf("K-LINK did not wait for the backend, which is up: attempt %q", attempt)
+			}
+		})
+	}
+}
+
 // TestRescueAtTheDeadline holds that an attempt which is under way at the
 // deadline goes on, and that the event is sent again only if it fails.
 func TestRescueAtTheDeadline(t *testing.T) {

@@ -234,7 +234,7 @@ func TestAnEventThatWaitsForABackendCanBeDiscarded(t *testing.T) {
 		config.Concurrency, config.Retry = 1, []time.Duration{time.Hour}
 		db := open(t, url)
 		q := start(t, db, config)
-		q.Report(Unreachable)
+		q.report(Unreachable)
 		id := store(t, q, event(1), When{})
 		state(t, q, id, Delivering)
 		eventually(t, "it is held", func() bool { _, held := q.held.Load(id); return held })
@@ -242,7 +242,7 @@ func TestAnEventThatWaitsForABackendCanBeDiscarded(t *testing.T) {
 			t.Fatal(err)
 		}
 		state(t, q, id, Discarded)
-		q.Report(Delivered)
+		q.report(Delivered)
 		next := store(t, q, event(2), When{})
 		state(t, q, next, Done)
 		again := store(t, q, event(1), When{})

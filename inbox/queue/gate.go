@@ -29,6 +29,7 @@ type gate struct {
 	until    time.Time     // closed until then; after that one may try
 	settled  time.Time     // until then events are on their way back into the database, and would be overtaken
 	probing  bool          // one is being tried
+	live     bool          // one that is not in the database is being tried
 	waiting  map[int64]int // the events that wait, and how often
 	changed  chan struct{} // closed, and replaced, when one of those that wait may go
 }
@@ -37,10 +38,10 @@ func newGate(pauses []time.Duration) *gate {
 	return &gate{pauses: pauses, waiting: make(map[int64]int), changed: make(chan struct{})}
 }
 
-// pass is what an event gets that may be sent to the backend. It must be given
-// back with leave or abandon.
-type pass struct {
+// Pass is what an event gets that may be sent to the backend.
+type Pass struct {
 	probe bool // it is the one that is tried
+	live  bool // it is the one that is tried of those that are not in the database
 }
 
 // change is what a report has made of the gate.
@@ -52,17 +53,17 @@ const (
 	opened
 )
 
-// enter waits until event id may be sent to the backend. It returns nil when the
-// event is to go back into the database: after hold, or when ctx or closing has
-// ended.
-func (g *gate) enter(ctx context.Context, closing <-chan struct{}, id int64, hold time.Time) *pass {
+// enter waits until event id may be sent to the backend; the pass must be given back
+// with leave or abandon. It returns nil when the event is to go back into the
+// database: after hold, or when ctx or closing has ended.
+func (g *gate) enter(ctx context.Context, closing <-chan struct{}, id int64, hold time.Time) *Pass {
 	if p := g.tryEnter(id); p != nil {
 		return p
 	}
 	return g.queueUp(ctx, closing, id, hold)
 }
 
-func (g *gate) queueUp(ctx context.Context, closing <-chan struct{}, id int64, hold time.Time) *pass {
+func (g *gate) queueUp(ctx context.Context, closing <-chan struct{}, id int64, hold time.Time) *Pass {
 	g.wait(id, 1)
 	defer g.wait(id, -1)
 	for {
@@ -127,17 +128,33 @@ func (g *gate) signal(hold time.Time) (changed <-chan struct{}, pause time.Durat
 	return g.changed, pause
 }
 
-func (g *gate) tryEnter(id int64) *pass {
+func (g *gate) tryEnter(id int64) *Pass {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closures == 0 && !time.Now().Before(g.settled) {
-		return &pass{}
+		return &Pass{}
 	}
 	if g.closures == 0 || g.probing || time.Now().Before(g.until) || !g.oldest(id) {
 		return nil
 	}
 	g.probing = true
-	return &pass{probe: true}
+	return &Pass{probe: true}
+}
+
+// enterLive says whether an event that is not in the database may be sent to the
+// backend. It needs a pass only while the gate is closed: then one at a time is
+// tried, whenever it comes.
+func (g *gate) enterLive() (p *Pass, may bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closures == 0 {
+		return nil, true
+	}
+	if g.live {
+		return nil, false
+	}
+	g.live = true
+	return &Pass{live: true}, true
 }
 
 // oldest says whether no older event is waiting. It must be called with the lock
@@ -151,8 +168,8 @@ func (g *gate) oldest(id int64) bool {
 	return true
 }
 
-// leave says how the attempt went that enter has let through.
-func (g *gate) leave(p *pass, o Outcome) change {
+// leave says how an attempt went. The pass is nil if it needed none.
+func (g *gate) leave(p *Pass, o Outcome) change {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.giveBack(p) {
@@ -161,8 +178,9 @@ func (g *gate) leave(p *pass, o Outcome) change {
 	return g.note(o)
 }
 
-// abandon says that the attempt was not made after all.
-func (g *gate) abandon(p *pass) {
+// abandon says that the attempt was not made after all, or takes so long that
+// another one may be made beside it.
+func (g *gate) abandon(p *Pass) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.giveBack(p) {
@@ -171,18 +189,17 @@ func (g *gate) abandon(p *pass) {
 }
 
 // giveBack must be called with the lock held.
-func (g *gate) giveBack(p *pass) (wasProbe bool) {
+func (g *gate) giveBack(p *Pass) (wasProbe bool) {
+	if p == nil {
+		return false
+	}
+	if p.live {
+		g.live, p.live = false, false
+	}
 	if p.probe {
 		g.probing, p.probe, wasProbe = false, false, true
 	}
 	return wasProbe
-}
-
-// report notes how an attempt went that was made without a pass.
-func (g *gate) report(o Outcome) change {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.note(o)
 }
 
 // note must be called with the lock held. Rejecting an event takes a backend that

@@ -74,7 +74,7 @@ func TestGateTriesOneAtItsPauses(t *testing.T) {
 func TestGateLateFailuresCountForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(gatePauses)
-		var passes []*pass
+		var passes []*Pass
 		for id := range int64(8) {
 			passes = append(passes, g.enter(t.Context(), nil, id, farOff()))
 		}
@@ -129,7 +129,7 @@ func TestGateTriesTheNextWhenTheOldestLeaves(t *testing.T) {
 		oldest := g.enter(t.Context(), nil, 1, farOff())
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		gone := make(chan *pass)
+		gone := make(chan *Pass)
 		go func() { gone <- g.enter(ctx, nil, 0, farOff()) }()
 		time.Sleep(20 * time.Second)
 		expect(t, "the one that has left", <-gone, "<nil>")
@@ -143,17 +143,17 @@ func TestGateTriesTheNextWhenTheOldestLeaves(t *testing.T) {
 func TestGateGivesUpWaiting(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		wait func(ctx context.Context, g *gate, cancel func(), closing chan struct{}) *pass
+		wait func(ctx context.Context, g *gate, cancel func(), closing chan struct{}) *Pass
 		want time.Duration
 	}{
-		{"after hold", func(ctx context.Context, g *gate, _ func(), closing chan struct{}) *pass {
+		{"after hold", func(ctx context.Context, g *gate, _ func(), closing chan struct{}) *Pass {
 			return g.enter(ctx, closing, 1, time.Now().Add(3*time.Second))
 		}, 3 * time.Second},
-		{"when its context ends", func(ctx context.Context, g *gate, cancel func(), closing chan struct{}) *pass {
+		{"when its context ends", func(ctx context.Context, g *gate, cancel func(), closing chan struct{}) *Pass {
 			time.AfterFunc(time.Second, cancel)
 			return g.enter(ctx, closing, 1, farOff())
 		}, time.Second},
-		{"when the queue is closed", func(ctx context.Context, g *gate, _ func(), closing chan struct{}) *pass {
+		{"when the queue is closed", func(ctx context.Context, g *gate, _ func(), closing chan struct{}) *Pass {
 			time.AfterFunc(2*time.Second, func() { close(closing) })
 			return g.enter(ctx, closing, 1, farOff())
 		}, 2 * time.Second},
@@ -209,6 +209,34 @@ func TestGateSurvivesAnAttemptThatWasNotMade(t *testing.T) {
 		expect(t, "probe", p.probe, true)
 		g.leave(p, Delivered)
 		g.abandon(p) // after leave it has no effect
+		expect(t, "open", g.open(), true)
+	})
+}
+
+func TestGateTriesOneThatIsLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(gatePauses)
+		may := func() bool {
+			p, may := g.enterLive()
+			g.abandon(p)
+			return may
+		}
+		p, _ := g.enterLive()
+		expect(t, "needs a pass while it is open", p != nil, false)
+		g.leave(p, Unreachable)
+		stored := g.enter(t.Context(), nil, 1, farOff())
+		p, _ = g.enterLive()
+		expect(t, "one is tried, also beside one that is stored", p != nil, true)
+		expect(t, "another one", may(), false)
+		g.abandon(p)
+		expect(t, "another one when the first takes long", may(), true)
+		p, _ = g.enterLive()
+		g.leave(p, Failed)
+		expect(t, "another one when the first has failed", may(), true)
+		expect(t, "beside the one that is stored", g.tryEnter(0), "<nil>")
+		g.leave(stored, Failed)
+		p, _ = g.enterLive()
+		g.leave(p, Delivered)
 		expect(t, "open", g.open(), true)
 	})
 }

@@ -169,12 +169,12 @@ func TestAReportOpensAndClosesTheGate(t *testing.T) {
 		config := b.config()
 		config.Retry = []time.Duration{time.Hour}
 		q := start(t, open(t, url), config)
-		q.Report(Unreachable)
+		q.report(Unreachable)
 		expect(t, "taken to be up", q.Reachable(), false)
 		id := store(t, q, event(1), When{})
 		state(t, q, id, Delivering) // it waits at the gate
 		expect(t, "attempts", len(b.attempts()), 0)
-		q.Report(Delivered)
+		q.report(Delivered)
 		state(t, q, id, Done)
 	})
 }

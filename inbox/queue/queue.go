@@ -193,9 +193,16 @@ func (q *Queue) Close() error {
 	return nil
 }
 
-// Report tells the queue how an attempt went that was made beside it, so that
-// it knows whether the backend is there.
-func (q *Queue) Report(o Outcome) { q.tell(q.gate.report(o)) }
+// Enter says whether an attempt may be made beside the queue. It may not while the
+// backend is down and another one is being made. Leave must follow when it may.
+func (q *Queue) Enter() (p *Pass, may bool) { return q.gate.enterLive() }
+
+// Linger says that an attempt takes long: another one may be made beside it.
+func (q *Queue) Linger(p *Pass) { q.gate.abandon(p) }
+
+// Leave says how an attempt went that was made beside the queue. The pass is what
+// Enter has returned, or nil for an attempt that was made all the same.
+func (q *Queue) Leave(p *Pass, o Outcome) { q.tell(q.gate.leave(p, o)) }
 
 // tell tells operators when the backend goes and comes.
 func (q *Queue) tell(c change) {

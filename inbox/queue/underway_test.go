@@ -130,14 +130,14 @@ func TestAnEventThatIsFinishedWhileTheQueueHasItIsNotSent(t *testing.T) {
 		config := b.config()
 		config.Retry = []time.Duration{time.Hour}
 		q := start(t, open(t, url), config)
-		q.Report(Unreachable)
+		q.report(Unreachable)
 		id := store(t, q, event(1), When{})
 		state(t, q, id, Delivering) // it waits at the gate
 		if err := q.Finish(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
 		state(t, q, id, Done)
-		q.Report(Delivered)
+		q.report(Delivered)
 		eventually(t, "it counts as delivered", func() bool { return config.Counts.Delivered.Load() == 1 })
 		expect(t, "attempts", len(b.attempts()), 0)
 	})

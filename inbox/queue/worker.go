@@ -187,7 +187,7 @@ func firstAttempt(row *rivertype.JobRow, args job) time.Time {
 }
 
 // attempt makes one attempt. The delivery is nil when there is none to be made.
-func (q *Queue) attempt(ctx context.Context, j *river.Job[job], p *pass) (*Delivery, Result, error) {
+func (q *Queue) attempt(ctx context.Context, j *river.Job[job], p *Pass) (*Delivery, Result, error) {
 	defer q.gate.abandon(p) // without effect once it has left; Deliver may panic
 	d, err := q.load(ctx, j)
 	if err != nil {
