@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -241,13 +242,50 @@ func TestAnEventThatWaitsForABackendCanBeDiscarded(t *testing.T) {
 		if err := q.Discard(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
-		state(t, q, id, Discarded)
+		e, d, err := q.Get(t.Context(), id)
+		if err != nil || e.State != Discarded || d != nil {
+			t.Errorf("it is %s (%v), and what was to be sent is there: %t", e.State, err, d != nil)
+		}
+		again := store(t, q, event(1), When{})
 		q.report(Delivered)
 		next := store(t, q, event(2), When{})
-		state(t, q, next, Done)
-		again := store(t, q, event(1), When{})
 		state(t, q, again, Done)
-		expect(t, "attempts", len(b.attempts()), 2)
+		state(t, q, next, Done)
+		state(t, q, id, Discarded)
+		expect(t, "what was sent", b.keys(), []Key{key(1), key(2)})
+	})
+}
+
+// TestDiscardWhileTheBackendComesBack holds that an event is either discarded or
+// delivered, and that no slot and no pass are lost by it.
+func TestDiscardWhileTheBackendComesBack(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b := &backend{}
+		config := b.config()
+		config.Retry = []time.Duration{time.Hour}
+		q := start(t, open(t, url), config)
+		discarded := make(map[Key]bool)
+		for n := range 20 {
+			q.report(Unreachable)
+			id := store(t, q, event(n), When{})
+			eventually(t, "it is held", func() bool { _, held := q.held.Load(id); return held })
+			var done sync.WaitGroup
+			done.Go(func() { q.report(Delivered) })
+			err := q.Discard(t.Context(), id)
+			done.Wait()
+			if discarded[key(n)] = err == nil; err == nil {
+				state(t, q, id, Discarded)
+			} else {
+				state(t, q, id, Done)
+			}
+		}
+		last := store(t, q, event(20), When{})
+		state(t, q, last, Done)
+		for _, k := range b.keys() {
+			if discarded[k] {
+				t.Errorf("event %s was sent, though it was discarded", k)
+			}
+		}
 	})
 }
 

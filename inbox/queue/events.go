@@ -194,8 +194,9 @@ func (q *Queue) Discard(ctx context.Context, id int64) error {
 	if err != nil {
 		return err
 	}
-	if _, held := q.held.Load(id); held {
-		return q.cancel(ctx, row)
+	if letGo, held := q.held.LoadAndDelete(id); held { // so no attempt begins before it is let go
+		defer letGo.(context.CancelFunc)()
+		return q.discardHeld(ctx, id)
 	}
 	if underWay(row) {
 		return ErrUnderWay
@@ -206,6 +207,20 @@ func (q *Queue) Discard(ctx context.Context, id int64) error {
 		return ErrUnderWay
 	case errors.Is(err, rivertype.ErrNotFound):
 		return ErrNotFound
+	case err != nil:
+		return unavailable(err)
+	}
+	return unavailable(q.db.forgetPayloads(ctx, q.db.engine.executor(), []int64{id}))
+}
+
+// discardHeld gives up an event that waits in this process. It is not left to River,
+// which would not do so before the wait is over, and then only if no attempt succeeds.
+func (q *Queue) discardHeld(ctx context.Context, id int64) error {
+	row := q.db.queryRow(ctx, `UPDATE river_job SET state = 'cancelled', finalized_at = $1, unique_key = NULL
+		WHERE id = $2 AND state = 'running' RETURNING id`, q.db.timeArg(time.Now()), id)
+	switch err := row.Scan(&id); {
+	case noRows(err):
+		return ErrUnderWay // it went back just now, and may be anywhere
 	case err != nil:
 		return unavailable(err)
 	}

@@ -114,7 +114,7 @@ type Queue struct {
 	pace   pace
 	gate   *gate
 	slots  chan struct{} // one for each delivery under way
-	held   sync.Map      // IDs of events that wait for a slot or at the gate
+	held   sync.Map      // IDs of events that wait for a slot or at the gate, each with what ends its wait
 	usage  usage
 	work   atomic.Pointer[worker]
 

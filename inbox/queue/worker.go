@@ -133,18 +133,35 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 // attemptInTurn makes one attempt when there is a slot for it, and the gate is
 // open.
 func (q *Queue) attemptInTurn(ctx context.Context, j *river.Job[job], hold time.Time) (*Delivery, Result, error) {
-	q.held.Store(j.ID, nil)
-	defer q.held.Delete(j.ID)
-	if !q.takeSlot(ctx, hold) {
-		return nil, Result{}, backInPlace(j)
+	waiting, letGo := context.WithCancel(ctx)
+	defer letGo()
+	q.held.Store(j.ID, letGo)
+	pass := q.takeTurn(waiting, j.ID, hold)
+	if pass != nil {
+		defer func() { <-q.slots }()
 	}
-	defer func() { <-q.slots }()
-	pass := q.gate.enter(ctx, q.closing, j.ID, hold)
+	if _, still := q.held.LoadAndDelete(j.ID); !still {
+		<-waiting.Done() // Discard has it
+		q.gate.abandon(pass)
+		pass = nil
+	}
 	if pass == nil {
-		return nil, Result{}, backInPlace(j)
+		return nil, Result{}, backInPlace(j) // without effect on one that was discarded
 	}
-	q.held.Delete(j.ID)
 	return q.attempt(ctx, j, pass)
+}
+
+// takeTurn waits for a slot, and then at the gate. It returns nil, and keeps no slot,
+// when the event is to go back into the database.
+func (q *Queue) takeTurn(ctx context.Context, id int64, hold time.Time) *Pass {
+	if !q.takeSlot(ctx, hold) {
+		return nil
+	}
+	pass := q.gate.enter(ctx, q.closing, id, hold)
+	if pass == nil {
+		<-q.slots
+	}
+	return pass
 }
 
 // takeSlot waits for a slot. It returns false when the event is to go back into the
