@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -187,7 +186,7 @@ func (d *delivery) request(ctx context.Context, w http.ResponseWriter, server *c
 	h := &d.head
 	r := &http.Request{
 		Method: h.Original.Method, URL: h.Original.URL, RequestURI: h.Original.RequestURI,
-		Host: h.Host, Header: h.header(), RemoteAddr: h.RemoteAddr,
+		Host: h.Host, Header: h.Header.Clone(), RemoteAddr: h.RemoteAddr,
 		Body: http.NoBody, ContentLength: int64(len(d.Body)),
 	}
 	r.Proto = h.Proto
@@ -225,13 +224,6 @@ func (*sentBody) Close() error { return nil }
 func copyURL(u *url.URL) *url.URL {
 	c := *u
 	return &c
-}
-
-// header returns a copy, whose values nobody changes in place.
-func (h *head) header() http.Header {
-	header := make(http.Header, len(h.Header)+2)
-	maps.Copy(header, h.Header)
-	return header
 }
 
 // Headers by which a backend can tell that it has seen a delivery before.

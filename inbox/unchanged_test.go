@@ -109,6 +109,35 @@ func TestRewrites(t *testing.T) {
 	}
 }
 
+// TestHeadersThatDeliverReplaces holds that what a handler of deliver does to a header
+// it does once in each attempt, not again in later ones.
+func TestHeadersThatDeliverReplaces(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := startSite(t, shortTempDir(t), b, `klink_webhook {
+		hmac `+secret+`
+	}
+	klink_inbox {
+		name {name}
+		database sqlite://{dir}/inbox.db
+		retry 50ms
+		deliver {
+			request_header Content-Type ^ x-
+			reverse_proxy {backend}
+		}
+	}`)
+	b.status(500)
+	if status := g.deliver(event("contact.create", "1")); status != http.StatusOK {
+		t.Fatalf("K-LINK was answered %d", status)
+	}
+	b.status(200)
+	for i, r := range b.has(t, 2) {
+		if got := r.header.Get("Content-Type"); got != "x-application/json" {
+			t.Errorf("attempt %d has the Content-Type %q", i+1, got)
+		}
+	}
+}
+
 // TestBytesThatAreNoText holds that a later attempt has every byte of the first
 // one, whatever it is.
 func TestBytesThatAreNoText(t *testing.T) {
