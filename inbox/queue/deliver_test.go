@@ -289,6 +289,20 @@ func TestDiscardWhileTheBackendComesBack(t *testing.T) {
 	})
 }
 
+func TestAnEventThatWasCancelledCannotBeRetried(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b := &backend{}
+		db := open(t, url)
+		q := start(t, db, b.config())
+		id := store(t, q, event(1), When{At: time.Now().Add(time.Hour)})
+		if _, err := db.Act(t.Context(), ActionCancel, id); err != nil {
+			t.Fatal(err)
+		}
+		expectErr(t, "retry", q.Retry(t.Context(), id), errGone)
+		state(t, q, id, Discarded)
+	})
+}
+
 func TestADeliveryThatPanicsIsTriedAgain(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		b := &backend{answer: func(_ *Delivery, attempt int) Result {

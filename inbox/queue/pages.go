@@ -113,7 +113,11 @@ func (q *Queue) cancel(ctx context.Context, row *rivertype.JobRow) error {
 	if state != rivertype.JobStateCancelled {
 		return nil // its payload goes when it is swept
 	}
-	return unavailable(q.db.forgetPayloads(ctx, q.db.engine.executor(), []int64{row.ID}))
+	executor := q.db.engine.executor()
+	if err := q.db.exec(ctx, executor, "UPDATE river_job SET unique_key = NULL WHERE id = $1 AND state = 'cancelled'", row.ID); err != nil {
+		return unavailable(err) // it is swept
+	}
+	return unavailable(q.db.forgetPayloads(ctx, executor, []int64{row.ID}))
 }
 
 func (e *riverEngine[TTx]) cancel(ctx context.Context, id int64) (rivertype.JobState, error) {
