@@ -53,7 +53,7 @@ func (a *answer) Flush() {}
 
 // send passes the answer on. It can be sent more than once.
 func (a *answer) send(w http.ResponseWriter) error {
-	maps.Copy(w.Header(), a.sent)
+	maps.Copy(w.Header(), a.sent.Clone()) // other handlers may change values in place
 	if a.tooLarge {
 		w.Header().Del("Content-Length")
 	}

@@ -126,6 +126,42 @@ func TestRetryWaits(t *testing.T) {
 	b.has(t, 1)
 }
 
+// TestAnAnswerForTwo holds that each of two requests for one event gets the backend's
+// answer, whatever handlers before the inbox do to the other one's.
+func TestAnAnswerForTwo(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := startSite(t, shortTempDir(t), b, `header >X-Backend ^ x-
+	klink_webhook {
+		hmac `+secret+`
+	}
+	klink_inbox {
+		name {name}
+		database sqlite://{dir}/inbox.db
+		deliver {
+			reverse_proxy {backend}
+		}
+	}`)
+	release := make(chan struct{})
+	b.does(func(w http.ResponseWriter, _ *http.Request) {
+		<-release
+		w.Header().Set("X-Backend", "php")
+	})
+	body := event("contact.create", "1")
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() {
+			if got := g.send(signed(t, "/hook", body)); got.header.Get("X-Backend") != "x-php" {
+				t.Errorf("K-LINK was answered %+v", got)
+			}
+		})
+	}
+	wait(t, "both wait", func() bool { return g.metric("deduplicated_total") == 1 })
+	close(release)
+	both.Wait()
+	b.has(t, 1)
+}
+
 // TestFailedOnceMayComeAgain holds that an event is not taken for known that was
 // neither delivered nor stored.
 func TestFailedOnceMayComeAgain(t *testing.T) {
