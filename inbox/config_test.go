@@ -63,13 +63,14 @@ func TestBadCaddyfiles(t *testing.T) {
 		{"database postgres://klink:hidden@127.0.0.1" + deliver, "database: the postgres:// URL names no database"},
 		{"deadline 10s" + deliver, "deadline: it must be below 10s, which is how long K-LINK waits"},
 		{"deadline soon" + deliver, `deadline: "soon" is no duration above 0: write one such as 30s, 10m, 24h or 7d`},
-		{"timeout 5s" + deliver, "timeout: it must not be below deadline"},
+		{"timeout 5s" + deliver, "timeout: it must not be below deadline, which is 8s"},
 		{"retry" + deliver, "retry takes the pauses between attempts: retry 5s 30s 2m 10m 1h"},
 		{"retry 5s 0s" + deliver, `retry: "0s" is no duration above 0`},
 		{"give_up -1h" + deliver, `give_up: "-1h" is no duration above 0`},
 		{"concurrency 0" + deliver, `concurrency: "0" is no number above 0`},
 		{"concurrency 1001" + deliver, "concurrency: write a number from 1 to 1000"},
-		{"dedupe 8d\nretention 7d" + deliver, "retention: it must not be below dedupe: an event is known by its record"},
+		{"dedupe 8d\nretention 7d" + deliver, "retention: it must not be below dedupe, which is 192h0m0s: an event is known by its record"},
+		{"retention 1h" + deliver, "retention: it must not be below dedupe, which is 24h0m0s: an event is known by its record"},
 		{"max_stored" + deliver, "max_stored takes a number of events and, if wanted, a size: max_stored 100000 1GiB"},
 		{"max_stored 0" + deliver, `max_stored: "0" is no number of events above 0`},
 		{"max_stored 10 much" + deliver, `max_stored: "much" is no size: write one such as 512MiB or 1GiB`},
@@ -115,6 +116,36 @@ func TestBadConfigs(t *testing.T) {
 			t.Errorf("%s: the error shows a value: %v", test.config, err)
 		}
 	}
+}
+
+// TestDefaultDatabase: on a new machine Caddy's data directory is not there yet.
+func TestDefaultDatabase(t *testing.T) {
+	dir := shortTempDir(t)
+	t.Setenv("XDG_DATA_HOME", filepath.Join(dir, "share"))
+	if err := load(t, `{"name":"new-machine","deliver":[{"handle":[{"handler":"static_response"}]}]}`); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		path string
+		want os.FileMode
+	}{
+		{"share/caddy", os.ModeDir | 0o700},
+		{"share/caddy/klink_inbox.db", 0o600},
+	} {
+		info, err := os.Stat(filepath.Join(dir, test.path))
+		if err != nil {
+			t.Error(err)
+		} else if info.Mode() != test.want {
+			t.Errorf("%s has the mode %v, want %v", test.path, info.Mode(), test.want)
+		}
+	}
+}
+
+// TestStoreHasNoDeadline: what is said of deadline and timeout together is about
+// the mode rescue.
+func TestStoreHasNoDeadline(t *testing.T) {
+	t.Parallel()
+	adapt(t, "http:// {\nklink_inbox {\nmode store\ntimeout 5s\ndeliver {\nrespond 200\n}\n}\n}")
 }
 
 // TestNamesAreUnique holds that two inboxes of a configuration do not share what

@@ -105,7 +105,7 @@ type Inbox struct {
 	// but not tried any more. Default: 72h.
 	GiveUp caddy.Duration `json:"give_up,omitempty"`
 
-	// For one attempt; above the deadline. Default: 60s.
+	// For one attempt; in the mode rescue not below the deadline. Default: 60s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// How many stored events are delivered at the same time. Default: 8.

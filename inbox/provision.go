@@ -3,6 +3,7 @@ package inbox
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"time"
@@ -108,10 +109,10 @@ func (in *Inbox) checkDurations() error {
 	switch {
 	case time.Duration(in.Deadline) >= senderTimeout:
 		return errors.New("deadline: it must be below 10s, which is how long K-LINK waits")
-	case in.Timeout < in.Deadline:
-		return errors.New("timeout: it must not be below deadline")
+	case in.Mode == modeRescue && in.Timeout < in.Deadline:
+		return fmt.Errorf("timeout: it must not be below deadline, which is %v", time.Duration(in.Deadline))
 	case in.Retention < in.Dedupe:
-		return errors.New("retention: it must not be below dedupe: an event is known by its record")
+		return fmt.Errorf("retention: it must not be below dedupe, which is %v: an event is known by its record", time.Duration(in.Dedupe))
 	}
 	return nil
 }
@@ -119,7 +120,11 @@ func (in *Inbox) checkDurations() error {
 // databaseURL returns where events are stored, with placeholders replaced.
 func (in *Inbox) databaseURL() (string, error) {
 	if in.Database == "" {
-		return "sqlite://" + filepath.ToSlash(filepath.Join(caddy.AppDataDir(), defaultDatabase)), nil
+		folder := caddy.AppDataDir()
+		if err := os.MkdirAll(folder, 0o700); err != nil { // Caddy itself makes it only once it has something to put there
+			return "", fmt.Errorf("database: %w", err)
+		}
+		return "sqlite://" + filepath.ToSlash(filepath.Join(folder, defaultDatabase)), nil
 	}
 	url, err := caddy.NewReplacer().ReplaceOrErr(in.Database, true, true)
 	if err != nil {

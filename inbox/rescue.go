@@ -129,24 +129,59 @@ const leaseMargin = 5 * time.Second
 // leaveRunning stores an event whose first attempt is under way, so that K-LINK
 // can be answered. It returns false when that is not possible.
 func (in *Inbox) leaveRunning(ctx context.Context, running *call, d *delivery, f *first) bool {
-	lease := d.Received.Add(time.Duration(in.Timeout) + leaseMargin)
-	stored, err := in.put(ctx, d, queue.When{Tried: true, At: lease})
-	if err != nil {
+	put := in.putRunning(ctx, d)
+	select {
+	case <-put.done:
+	case <-f.done: // before the database has answered, which may take seconds when it is away
+		if f.result.Outcome == queue.Delivered {
+			in.state.calls.end(running, f.answer, nil, true)
+			in.ended.Go(func() {
+				<-put.done
+				in.leave(ctx, d, f, put)
+			})
+			return true
+		}
+		<-put.done
+	}
+	if put.err != nil {
 		return false
 	}
-	in.endStored(running, stored, nil)
-	if stored.Duplicate { // our attempt is the other gateway's
-		return true
+	in.endStored(running, put.stored, nil)
+	in.leave(ctx, d, f, put)
+	return true
+}
+
+// runningPut is an event that is being stored while its first attempt is under way.
+type runningPut struct {
+	done   chan struct{} // closed when it is stored, or cannot be
+	stored queue.Stored
+	err    error
+}
+
+func (in *Inbox) putRunning(ctx context.Context, d *delivery) *runningPut {
+	lease := d.Received.Add(time.Duration(in.Timeout) + leaseMargin)
+	put := &runningPut{done: make(chan struct{})}
+	in.ended.Go(func() {
+		defer close(put.done)
+		put.stored, put.err = in.put(ctx, d, queue.When{Tried: true, At: lease})
+	})
+	return put
+}
+
+// leave sees to it that the queue is told how the first attempt at an event has
+// ended that was stored meanwhile.
+func (in *Inbox) leave(ctx context.Context, d *delivery, f *first, put *runningPut) {
+	if put.err != nil || put.stored.Duplicate { // our attempt is the other gateway's
+		return
 	}
 	in.rescued(d, "no answer within "+time.Duration(in.Deadline).String()+"; the attempt goes on")
 	in.state.late.add(1, d.Body)
 	in.state.late.firsts.Store(d.Key, f)
 	in.ended.Go(func() {
-		in.finish(ctx, d, f, stored.ID)
+		in.finish(ctx, d, f, put.stored.ID)
 		in.state.late.firsts.Delete(d.Key)
 		in.state.late.add(-1, d.Body)
 	})
-	return true
 }
 
 // late are the attempts that go on after K-LINK was answered, with their bodies

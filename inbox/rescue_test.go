@@ -346,6 +346,35 @@ func TestLateSuccessOutlivesAnOutage(t *testing.T) {
 	b.has(t, 1)
 }
 
+// TestAnswerAfterTheDeadlineWithoutADatabase holds that K-LINK gets the backend's
+// answer as soon as it is there when the event cannot be stored at the deadline.
+func TestAnswerAfterTheDeadlineWithoutADatabase(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	dir := shortTempDir(t)
+	g := startIn(t, dir, b, "deadline 100ms\ntimeout 20s")
+	b.does(func(http.ResponseWriter, *http.Request) { time.Sleep(500 * time.Millisecond) })
+	other, err := sql.Open("sqlite", dir+"/inbox.db?_txlock=immediate&_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	lock, err := other.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(4*time.Second, func() { _ = lock.Rollback() })
+	began := time.Now()
+	if status := g.deliver(event("contact.create", "1")); status != http.StatusOK {
+		t.Errorf("K-LINK was answered %d", status)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("K-LINK was answered after %v, the backend answered after 0.5 s", took)
+	}
+	wait(t, "what was stored all the same is noted as delivered", func() bool { return g.metric("delivered_total") == 1 && g.metric("depth") == 0 })
+	b.has(t, 1)
+}
+
 // TestSwitchingProtocolsIsNoSuccess holds that a backend which answers 101, as it may
 // when it is asked to, has not taken the event.
 func TestSwitchingProtocolsIsNoSuccess(t *testing.T) {
