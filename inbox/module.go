@@ -69,7 +69,8 @@ func init() {
 // {http.klink_webhook.event}, but no variables of handlers before the inbox.
 //
 // A backend that is down is tried with the oldest event alone, at the pauses of
-// retry but at least every 30 seconds; once it is back the others follow, oldest
+// retry but at least every 30 seconds, and in the mode rescue with one live delivery
+// at a time; the others are stored at once. Once it is back they follow, oldest
 // first.
 //
 // Metrics caddy_klink_inbox_*, the admin API under /klink/inbox, `caddy klink
