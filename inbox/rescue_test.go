@@ -147,6 +147,27 @@ func TestWhileTheBackendIsDown(t *testing.T) {
 	}
 }
 
+// TestABackendThatHangsIsTriedOnceADeadline holds that one attempt which hangs does
+// not keep others from finding out that the backend is back.
+func TestABackendThatHangsIsTriedOnceADeadline(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	g := start(t, b, "retry 10m\ndeadline 200ms")
+	b.refuse()
+	g.mustTake(t, event("contact.create", "finds nobody"))
+	release := make(chan struct{})
+	b.does(func(http.ResponseWriter, *http.Request) { <-release })
+	b.back(t)
+	for n, id := range []string{"hangs", "hangs too"} {
+		g.mustTake(t, event("contact.create", id)) // answered at the deadline
+		if attempt := b.has(t, n+1)[n].header.Get("Klink-Delivery-Attempt"); attempt != "" {
+			t.Errorf("the one that %s was stored first, and is attempt %q", id, attempt)
+		}
+	}
+	close(release)
+	b.has(t, 3)
+}
+
 // TestRescueAtTheDeadline holds that an attempt which is under way at the
 // deadline goes on, and that the event is sent again only if it fails.
 func TestRescueAtTheDeadline(t *testing.T) {
