@@ -90,7 +90,7 @@ func (h inboxHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 func inboxes() map[string]*Inbox {
 	found := make(map[string]*Inbox)
 	states.Range(func(_, value any) bool {
-		if in := value.(*state).withQueue(); in != nil {
+		if in := value.(*state).current(); in != nil {
 			found[in.Name] = in
 		}
 		return true

@@ -79,7 +79,7 @@ func (collector) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (s *state) collect(ch chan<- prometheus.Metric) {
-	in := s.withQueue()
+	in := s.current()
 	if in == nil {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
@@ -155,8 +156,9 @@ func (*Inbox) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision opens the database and starts to deliver what is stored. It fails on
-// whatever is missing, unknown or malformed.
+// Provision opens the database. It fails on whatever is missing, unknown or malformed.
+// What is stored is delivered once Caddy has started the configuration, so not when it
+// is only validated or does not start.
 func (in *Inbox) Provision(ctx caddy.Context) error {
 	in.logger = ctx.Logger()
 	if err := in.provision(ctx); err != nil {
@@ -184,8 +186,31 @@ func (in *Inbox) provision(ctx caddy.Context) error {
 	if err := in.attach(ctx); err != nil {
 		return err
 	}
+	if err := onStart(ctx, in); err != nil {
+		return err
+	}
 	recalled := in.recall(ctx) // before the first delivery comes
 	go in.keepRecalling(ctx, recalled)
+	return nil
+}
+
+// onStart sees to it that in is told when Caddy has started the configuration.
+func onStart(ctx caddy.Context, in *Inbox) error {
+	events, err := ctx.App("events")
+	if err != nil {
+		return err
+	}
+	return events.(*caddyevents.App).On("started", starter{in})
+}
+
+// starter starts an inbox. It has no exported field, since Caddy logs whom it tells of
+// events.
+type starter struct{ inbox *Inbox }
+
+// Handle implements caddyevents.Handler.
+func (s starter) Handle(context.Context, caddy.Event) error {
+	s.inbox.state.enforce(s.inbox)
+	s.inbox.queue.Start()
 	return nil
 }
 

@@ -62,6 +62,48 @@ func TestReloadAfterTheDeadline(t *testing.T) {
 	wait(t, "the event is noted as delivered", func() bool { return current.metric("delivered_total") == 1 && current.metric("depth") == 0 })
 }
 
+// TestNotStarted holds that a configuration delivers nothing that is only validated,
+// or that does not start after all, whether another one is in force or not.
+func TestNotStarted(t *testing.T) {
+	t.Parallel()
+	for name, options := range map[string]string{"same settings": "", "other settings": "concurrency 3"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, draft := newBackend(t), newBackend(t)
+			dir := shortTempDir(t)
+			_, caddyfile := newGateway(t, dir, draft, siteWith("retry 50ms\n"+options))
+			written := adapt(t, caddyfile)
+			inForce := startIn(t, dir, b, "retry 50ms")
+			b.refuse()
+			inForce.mustTake(t, event("contact.create", "before a draft is loaded"))
+			during := mustProvision(t, written)
+			inForce.mustTake(t, event("contact.create", "after"))
+			b.back(t)
+			b.has(t, 2)
+			during.release()
+			b.refuse()
+			inForce.mustTake(t, event("contact.create", "stays behind"))
+			inForce.stop()
+			alone := mustProvision(t, written)
+			time.Sleep(time.Second) // longer than River takes to find an event
+			alone.release()
+			b.back(t)
+			startIn(t, dir, b, "retry 50ms")
+			b.has(t, 3)
+			draft.has(t, 0)
+		})
+	}
+}
+
+func mustProvision(t testing.TB, written []byte) *config {
+	t.Helper()
+	c, err := provision(written)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // TestReloadUnderLoad changes the configuration ten times while events come and
 // the backend fails every third time: each event arrives once.
 func TestReloadUnderLoad(t *testing.T) {

@@ -243,7 +243,7 @@ func (in *Inbox) finish(ctx context.Context, d *delivery, f *first, id int64) {
 
 func (in *Inbox) tryFinish(ctx context.Context, f *first, id int64) error {
 	q := in.queue
-	if current := in.state.withQueue(); current != nil && current.queue.url == q.url {
+	if current := in.state.current(); current != nil && current.queue.url == q.url {
 		q = current.queue // that of our own configuration may be closed
 	}
 	ctx, cancel := context.WithTimeout(ctx, finishTimeout)

@@ -21,6 +21,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/klinkgate/caddy-klink"
@@ -56,22 +58,54 @@ func start(t testing.TB, b *backend, options string) *gateway {
 
 func startIn(t testing.TB, dir string, b *backend, options string) *gateway {
 	t.Helper()
-	return startSite(t, dir, b, `klink_webhook {
-		hmac `+secret+`
+	return startSite(t, dir, b, siteWith(options))
+}
+
+func siteWith(options string) string {
+	return `klink_webhook {
+		hmac ` + secret + `
 	}
 	klink_inbox {
 		name {name}
-		`+options+`
+		` + options + `
 		database sqlite://{dir}/inbox.db
 		deliver {
 			reverse_proxy {backend}
 		}
-	}`)
+	}`
 }
 
 func startSite(t testing.TB, dir string, b *backend, site string) *gateway {
 	t.Helper()
-	g := &gateway{t: t, name: strings.ToLower(filepath.Base(dir)), logFile: filepath.Join(dir, "log.json")}
+	g, caddyfile := newGateway(t, dir, b, site)
+	config, err := provision(adapt(t, caddyfile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := config.start(); err != nil {
+		config.release()
+		t.Fatal(err)
+	}
+	g.stop = sync.OnceFunc(func() {
+		g.client.CloseIdleConnections()
+		if err := config.http.Stop(); err != nil {
+			t.Error(err)
+		}
+		config.release()
+	})
+	t.Cleanup(func() {
+		g.stop()
+		if t.Failed() {
+			t.Logf("the log:\n%s", g.log())
+		}
+	})
+	return g
+}
+
+// newGateway returns a gateway that does not run yet, and its configuration.
+func newGateway(t testing.TB, dir string, b *backend, site string) (g *gateway, caddyfile string) {
+	t.Helper()
+	g = &gateway{t: t, name: strings.ToLower(filepath.Base(dir)), logFile: filepath.Join(dir, "log.json")}
 	socket := filepath.Join(dir, strconv.FormatInt(sockets.Add(1), 10)+".sock")
 	g.client = &http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableCompression: true,
@@ -79,7 +113,7 @@ func startSite(t testing.TB, dir string, b *backend, site string) *gateway {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
 	}}
-	caddyfile := strings.NewReplacer("{dir}", dir, "{backend}", b.address, "{socket}", socket, "{log}", g.logFile,
+	return g, strings.NewReplacer("{dir}", dir, "{backend}", b.address, "{socket}", socket, "{log}", g.logFile,
 		"{name}", g.name).Replace(`{
 		admin off
 		auto_https off
@@ -100,31 +134,6 @@ func startSite(t testing.TB, dir string, b *backend, site string) *gateway {
 		bind unix/{socket}
 		` + site + `
 	}`)
-	app, release, err := provision(adapt(t, caddyfile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	provisioning.Lock()
-	err = app.Start()
-	provisioning.Unlock()
-	if err != nil {
-		release()
-		t.Fatal(err)
-	}
-	g.stop = sync.OnceFunc(func() {
-		g.client.CloseIdleConnections()
-		if err := app.Stop(); err != nil {
-			t.Error(err)
-		}
-		release()
-	})
-	t.Cleanup(func() {
-		g.stop()
-		if t.Failed() {
-			t.Logf("the log:\n%s", g.log())
-		}
-	})
-	return g
 }
 
 // A unix socket's path has room for 107 bytes, which t.TempDir can exceed.
@@ -142,37 +151,70 @@ func shortTempDir(t testing.TB) string {
 // config, so this is done for one server after another.
 var provisioning sync.Mutex
 
+// config is a configuration that Caddy has provisioned.
+type config struct {
+	ctx    caddy.Context
+	cancel context.CancelFunc
+	http   caddy.App
+	events *caddyevents.App
+}
+
 // provision does what Caddy does before it starts a config's apps.
-func provision(config []byte) (httpApp caddy.App, release func(), err error) {
+func provision(written []byte) (_ *config, err error) {
 	provisioning.Lock()
 	defer provisioning.Unlock()
 	var c caddy.Config
-	if err := caddy.StrictUnmarshalJSON(config, &c); err != nil {
-		return nil, nil, err
+	if err := caddy.StrictUnmarshalJSON(written, &c); err != nil {
+		return nil, err
 	}
 	apps := c.AppsRaw
 	c.AppsRaw = nil
 	base, err := caddy.ProvisionContext(&c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	ctx, cancel := caddy.NewContext(base)
-	c.AppsRaw = apps
-	for _, name := range slices.Sorted(maps.Keys(apps)) {
-		app, err := ctx.App(name)
+	p := new(config)
+	p.ctx, p.cancel = caddy.NewContext(base)
+	defer func() {
 		if err != nil {
-			cancel()
-			return nil, nil, err
+			p.cancel()
 		}
-		if name == "http" {
-			httpApp = app.(caddy.App)
+	}()
+	c.AppsRaw = apps
+	for _, name := range append(slices.Sorted(maps.Keys(apps)), "events") {
+		app, err := p.ctx.App(name)
+		if err != nil {
+			return nil, err
+		}
+		switch app := app.(type) {
+		case *caddyhttp.App:
+			p.http = app
+		case *caddyevents.App:
+			p.events = app
 		}
 	}
-	return httpApp, func() {
-		provisioning.Lock() // two that release Caddy's cache of certificates at once would panic
-		defer provisioning.Unlock()
-		cancel()
-	}, nil
+	return p, nil
+}
+
+// start does what Caddy does when it starts a config's apps.
+func (c *config) start() error {
+	provisioning.Lock()
+	defer provisioning.Unlock()
+	if err := c.events.Start(); err != nil {
+		return err
+	}
+	if err := c.http.Start(); err != nil {
+		return err
+	}
+	c.events.Emit(c.ctx, "started", nil)
+	return nil
+}
+
+// release gives back what provision has taken.
+func (c *config) release() {
+	provisioning.Lock() // two that release Caddy's cache of certificates at once would panic
+	defer provisioning.Unlock()
+	c.cancel()
 }
 
 // adapt turns a Caddyfile into a JSON config.

@@ -38,17 +38,17 @@ type state struct {
 
 // user is an inbox of a configuration that has the state's name.
 type user struct {
-	inbox  *Inbox
-	config *prometheus.Registry // every configuration has its own
-	open   bool                 // it has its queue
+	inbox   *Inbox
+	config  *prometheus.Registry // every configuration has its own
+	inForce bool                 // Caddy has started it
 }
 
 // Destruct implements caddy.Destructor.
 func (*state) Destruct() error { return nil }
 
-// adopt makes in the inbox in force. It fails when the same configuration has
-// another one of that name; a site on two ports has one inbox twice, with the same
-// settings.
+// adopt takes in as an inbox that has the state's name. It fails when the same
+// configuration has another one of that name; a site on two ports has one inbox
+// twice, with the same settings.
 func (s *state) adopt(in *Inbox, config *prometheus.Registry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,42 +61,31 @@ func (s *state) adopt(in *Inbox, config *prometheus.Registry) error {
 	return nil
 }
 
-// drop forgets in. When a new configuration fails to load, this puts the one
-// before it in force again.
+// drop forgets in.
 func (s *state) drop(in *Inbox) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users = slices.DeleteFunc(s.users, func(u user) bool { return u.inbox == in })
 }
 
-// current returns the inbox in force; nil when there is none any more.
-func (s *state) current() *Inbox {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.users) == 0 {
-		return nil
-	}
-	return s.users[len(s.users)-1].inbox
-}
-
-// opened notes that in has its queue.
-func (s *state) opened(in *Inbox) {
+// enforce puts in in force.
+func (s *state) enforce(in *Inbox) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.users {
 		if s.users[i].inbox == in {
-			s.users[i].open = true
+			s.users[i].inForce = true
 		}
 	}
 }
 
-// withQueue returns the inbox in force, or the one before it while that has no
-// queue yet; nil when there is none.
-func (s *state) withQueue() *Inbox {
+// current returns the inbox in force: that of the configuration which Caddy has
+// started last. It returns nil when there is none.
+func (s *state) current() *Inbox {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, u := range slices.Backward(s.users) {
-		if u.open {
+		if u.inForce {
 			return u.inbox
 		}
 	}
@@ -127,8 +116,7 @@ type sharedQueue struct {
 // Destruct implements caddy.Destructor.
 func (q *sharedQueue) Destruct() error { return q.Close() }
 
-// attach takes the inbox's state, database and queue, and makes it the one in
-// force.
+// attach takes the inbox's state, database and queue.
 func (in *Inbox) attach(ctx caddy.Context) error {
 	url, err := in.databaseURL()
 	if err != nil {
@@ -183,7 +171,6 @@ func (in *Inbox) openQueue(url string) error {
 		return err
 	}
 	in.queue = shared.(*sharedQueue)
-	in.state.opened(in)
 	return nil
 }
 

@@ -61,7 +61,7 @@ func (p *page) act(ctx context.Context, action queue.Action, id int64) error {
 	}
 	states.Range(func(_, value any) bool {
 		s := value.(*state)
-		if in := s.withQueue(); in != nil && in.queue.url == p.url && s.name == subject.Queue {
+		if in := s.current(); in != nil && in.queue.url == p.url && s.name == subject.Queue {
 			s.calls.forget(subject.Key)
 		}
 		return true

@@ -42,7 +42,7 @@ func TestBadUIConfigs(t *testing.T) {
 		`"Public":true`:    `unknown field "Public"`,
 	} {
 		config := `{"apps":{"http":{"servers":{"s":{"listen":["127.0.0.1:0"],"routes":[{"handle":[{"handler":"klink_inbox_ui",` + option + `}]}]}}}}}`
-		_, _, err := provision([]byte(config))
+		err := loadConfig([]byte(config))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s\n got %v\nwant %s", option, err, want)
 		}

@@ -193,10 +193,10 @@ func loadPage(t testing.TB, caddyfile string) error {
 }
 
 // loadConfig does what Caddy does before it listens.
-func loadConfig(config []byte) error {
-	_, release, err := provision(config)
+func loadConfig(written []byte) error {
+	c, err := provision(written)
 	if err == nil {
-		release()
+		c.release()
 	}
 	return err
 }

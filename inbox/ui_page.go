@@ -72,7 +72,7 @@ func (ui *UI) find() (*sharedQueue, *missing) {
 	var found []*sharedQueue
 	several := false
 	states.Range(func(name, value any) bool {
-		in := value.(*state).withQueue()
+		in := value.(*state).current()
 		if in != nil && (ui.Inbox == "" || ui.Inbox == name) {
 			several = several || len(found) > 0 && found[0].url != in.queue.url
 			found = append(found, in.queue)

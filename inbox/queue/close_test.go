@@ -47,7 +47,7 @@ func TestCloseCutsOffWhatTakesTooLong(t *testing.T) {
 			short := normalPace
 			short.grace = 200 * time.Millisecond
 			db := open(t, url)
-			q := db.queue(config, short)
+			q := started(db.queue(config, short))
 			store(t, q, event(1), When{})
 			<-entered
 			expectErr(t, "close", q.Close(), nil)
@@ -70,7 +70,7 @@ func TestCloseSendsBackThoseThatWaitAtTheGate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q := db.Queue(config)
+		q := started(db.Queue(config))
 		for n := range events {
 			store(t, q, event(n), When{})
 		}
@@ -100,7 +100,7 @@ func TestCloseRightAfterTheStart(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		db := open(t, url)
 		for range 5 {
-			expectErr(t, "close", db.Queue((&backend{}).config()).Close(), nil)
+			expectErr(t, "close", started(db.Queue((&backend{}).config())).Close(), nil)
 		}
 		q := start(t, db, (&backend{}).config())
 		state(t, q, store(t, q, event(1), When{}), Done)
@@ -119,7 +119,7 @@ func TestCloseAmidTraffic(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			q := db.Queue(config)
+			q := started(db.Queue(config))
 			for range events / 3 {
 				store(t, q, event(stored), When{})
 				stored++
@@ -180,7 +180,7 @@ func TestAnEventOfAGatewayThatDiedIsDelivered(t *testing.T) {
 					start(t, db, other)
 					eventually(t, "it is the leader", func() bool { return leader(t, db) })
 				}
-				q := db.Queue(config)
+				q := started(db.Queue(config))
 				id := store(t, q, event(1), When{At: time.Now().Add(time.Hour)})
 				expectErr(t, "close", q.Close(), nil)
 				leaveRunning(t, db, id, c.since)
@@ -244,7 +244,7 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				q := db.Queue(b.config())
+				q := started(db.Queue(b.config()))
 				ready(t, db)
 				if _, err := q.Store(t.Context(), event(1), When{}); err != nil {
 					t.Fatal(err)

@@ -20,7 +20,7 @@ func TestAFileIsTakenBackAtOnce(t *testing.T) {
 	url := freshSQLite(t)
 	db, err := Open(t.Context(), url, (&logged{}).logger())
 	expectErr(t, "open", err, nil)
-	q := db.Queue((&backend{down: true}).config())
+	q := started(db.Queue((&backend{down: true}).config()))
 	for n := range 3 {
 		store(t, q, event(n), When{})
 	}
@@ -42,7 +42,7 @@ func TestAFileOfAnotherProcessIsNotTakenBack(t *testing.T) {
 	t.Parallel()
 	url := freshSQLite(t)
 	db := open(t, url)
-	q := db.Queue((&backend{down: true}).config())
+	q := started(db.Queue((&backend{down: true}).config()))
 	id := store(t, q, event(1), When{})
 	expectErr(t, "close", q.Close(), nil)
 	running(t, db)
@@ -61,7 +61,7 @@ func TestPostgresEndsConnections(t *testing.T) {
 	url := freshPostgres(t)
 	db := open(t, url)
 	ready(t, db)
-	q := db.Queue((&backend{}).config())
+	q := started(db.Queue((&backend{}).config()))
 	expectErr(t, "close", q.Close(), nil)
 	for n := range 5 {
 		onServer(t, url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")

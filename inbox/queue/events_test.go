@@ -114,7 +114,7 @@ func TestNextOfAnEventThatWentBackIsNotLongAgo(t *testing.T) {
 		config := b.config()
 		config.Retry = []time.Duration{time.Hour}
 		db := open(t, url)
-		q := db.Queue(config)
+		q := started(db.Queue(config))
 		id := store(t, q, event(1), When{})
 		seen(t, b, 1)
 		expectErr(t, "close", q.Close(), nil) // it goes back

@@ -145,7 +145,7 @@ func closeDatabase(t testing.TB, db *Database) {
 // start starts a queue that is closed at the end of the test.
 func start(t testing.TB, db *Database, config Config) *Queue {
 	t.Helper()
-	q := db.Queue(config)
+	q := started(db.Queue(config))
 	t.Cleanup(func() {
 		if q.isClosing() {
 			return // the test has closed it
@@ -154,6 +154,11 @@ func start(t testing.TB, db *Database, config Config) *Queue {
 			t.Error(err)
 		}
 	})
+	return q
+}
+
+func started(q *Queue) *Queue {
+	q.Start()
 	return q
 }
 

@@ -204,7 +204,7 @@ func TestCloseWhenTheServerNeverCame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := db.Queue((&backend{}).config())
+	q := started(db.Queue((&backend{}).config()))
 	expectErr(t, "close", q.Close(), nil)
 	expectErr(t, "close of the database", db.Close(), nil)
 	_, err = q.Store(t.Context(), event(1), When{})

@@ -12,7 +12,7 @@ func TestAfterAnOutageTheOldestGoFirst(t *testing.T) {
 		b := &backend{down: true}
 		patient := normalPace
 		patient.hold = time.Hour // however long it takes to store them, the first stays at the gate
-		q := open(t, url).queue(b.config(), patient)
+		q := started(open(t, url).queue(b.config(), patient))
 		defer q.Close()
 		var want []Key
 		for n := range events {
@@ -57,7 +57,7 @@ func TestEventsThatGoBackKeepTheirPlaces(t *testing.T) {
 				config.Concurrency = c.concurrency
 				short := normalPace
 				short.hold = time.Second // so that they go back again and again
-				q := open(t, url).queue(config, short)
+				q := started(open(t, url).queue(config, short))
 				defer q.Close()
 				var all []Key
 				for n := range events {

@@ -106,8 +106,8 @@ var (
 	ErrUnderWay = errors.New("the event is being delivered right now: try again when that has ended")
 )
 
-// Queue is one inbox's share of a database: its events, and the workers that
-// deliver them. It must be closed.
+// Queue is one inbox's share of a database: its events, and, once it is started, the
+// workers that deliver them. It must be closed.
 type Queue struct {
 	db     *Database
 	config Config
@@ -118,8 +118,9 @@ type Queue struct {
 	usage  usage
 	work   atomic.Pointer[worker]
 
-	closing chan struct{}
-	loops   sync.WaitGroup
+	starting sync.Once
+	closing  chan struct{}
+	loops    sync.WaitGroup
 }
 
 // pace is how long things may take.
@@ -132,19 +133,23 @@ type pace struct {
 
 var normalPace = pace{grace: 10 * time.Second, hold: 20 * time.Second, margin: 15 * time.Second, stall: 15 * time.Second}
 
-// Queue returns a queue of the database and starts to deliver, as soon as the
-// database is there.
+// Queue returns a queue of the database. It takes events, and delivers none before it
+// is started.
 func (db *Database) Queue(config Config) *Queue { return db.queue(config, normalPace) }
 
 func (db *Database) queue(config Config, pace pace) *Queue {
-	q := &Queue{db: db, config: config, pace: pace, gate: newGate(config.Retry), slots: make(chan struct{}, config.Concurrency), closing: make(chan struct{})}
-	q.loops.Go(q.start)
-	return q
+	return &Queue{db: db, config: config, pace: pace, gate: newGate(config.Retry), slots: make(chan struct{}, config.Concurrency), closing: make(chan struct{})}
 }
 
-// start waits for the database, starts the workers and measures the backlog from
-// then on.
-func (q *Queue) start() {
+// Start lets the queue deliver, as soon as the database is there. Only the first call
+// has an effect.
+func (q *Queue) Start() {
+	q.starting.Do(func() { q.loops.Go(q.run) })
+}
+
+// run waits for the database, starts the workers and measures the backlog from then
+// on.
+func (q *Queue) run() {
 	select {
 	case <-q.db.ready:
 	case <-q.closing:

@@ -129,7 +129,7 @@ func TestWorkersThatTakeNothingAreStartedAgain(t *testing.T) {
 		config.Logger = lines.logger()
 		quick := normalPace
 		quick.stall = 500 * time.Millisecond
-		q := open(t, url).queue(config, quick)
+		q := started(open(t, url).queue(config, quick))
 		defer q.Close()
 		eventually(t, "there are workers", func() bool { return q.work.Load() != nil })
 		if err := q.work.Load().client.Stop(t.Context()); err != nil { // as when a connection breaks at the wrong moment
