@@ -17,12 +17,13 @@ import (
 type change struct {
 	done  string // how the log calls it
 	apply func(ctx context.Context, in *Inbox, event *queue.Event) error
+	after func(in *Inbox) // once it was done to all of them
 }
 
 var (
 	retry = change{"retried", func(ctx context.Context, in *Inbox, event *queue.Event) error {
 		return in.queue.Retry(ctx, event.ID)
-	}}
+	}, func(in *Inbox) { in.queue.Hurry() }}
 	// What is discarded is not known any more, so that it can come anew.
 	discard = change{"discarded", func(ctx context.Context, in *Inbox, event *queue.Event) error {
 		if err := in.queue.Discard(ctx, event.ID); err != nil {
@@ -33,7 +34,7 @@ var (
 			in.state.calls.forget(key)
 		}
 		return err
-	}}
+	}, func(*Inbox) {}}
 )
 
 // changed is the answer to a change of events.
@@ -57,6 +58,7 @@ func changeOne(c change) inboxHandler {
 		if err := c.apply(ctx, in, &event); err != nil {
 			return queueError(err)
 		}
+		c.after(in)
 		in.logger.Info("an operator has "+c.done+" an event", zap.String("inbox", in.Name),
 			zap.Int64("number", event.ID), zap.String("id", event.Key), zap.String("event", event.Event))
 		return answerJSON(w, changed{Done: 1})
@@ -72,6 +74,7 @@ func changeMany(c change) inboxHandler {
 		ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
 		defer cancel()
 		result, err := in.changeAll(ctx, c, filter, limit, time.Now().Add(changeTime))
+		c.after(in)
 		in.logger.Info("an operator has "+c.done+" events", zap.String("inbox", in.Name),
 			zap.Int("done", result.Done), zap.Int("skipped", result.Skipped), zap.Error(err))
 		if err != nil {

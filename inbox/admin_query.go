@@ -51,9 +51,11 @@ func parseFilter(values url.Values, limit int) (f queue.Filter, _ int, err error
 		return f, 0, refuse(http.StatusBadRequest, "event: write the name of an event, such as contact.create")
 	}
 	if text, there := parameter(values, "key"); there {
-		if f.Key, err = queue.ParseKey(text); err != nil {
+		key, err := queue.ParseKey(text)
+		if err != nil {
 			return f, 0, refuse(http.StatusBadRequest, "key: %w", err)
 		}
+		f.Key = &key
 	}
 	if f.Backward, err = parseOrder(values); err != nil {
 		return f, 0, err

@@ -198,24 +198,24 @@ func TestEventsAreFiltered(t *testing.T) {
 	g.mustTake(t, event("passed.through", "9"))
 	const all = "contact.create message.inbound contact.create contact.update"
 	for filter, want := range map[string]string{
-		"":                                     all,
-		"state=dead":                           all,
-		"state=waiting":                        "",
-		"state=waiting&state=dead":             all,
-		"event=contact.create":                 strings.Repeat(" contact.create", 2)[1:],
-		"event=contact":                        "",
-		"event=%27%20OR%201%3D1&state=dead":    "",
-		"state=dead&event=message.inbound":     "message.inbound",
-		"older_than=1h":                        "",
-		"older_than=1ms":                       all,
-		"order=desc&limit=2":                   "contact.update contact.create",
-		"order=asc&limit=2":                    "contact.create message.inbound",
-		"limit=2&after=2":                      "contact.create contact.update",
-		"limit=2&after=3&order=desc":           "message.inbound contact.create",
-		"event=contact.create&after=1":         "contact.create",
-		"event=%00":                            "",
-		"key=" + g.events("").Events[1].Key:    "message.inbound",
-		"key=" + strings.Repeat("0", 31) + "1": "",
+		"":                                  all,
+		"state=dead":                        all,
+		"state=waiting":                     "",
+		"state=waiting&state=dead":          all,
+		"event=contact.create":              strings.Repeat(" contact.create", 2)[1:],
+		"event=contact":                     "",
+		"event=%27%20OR%201%3D1&state=dead": "",
+		"state=dead&event=message.inbound":  "message.inbound",
+		"older_than=1h":                     "",
+		"older_than=1ms":                    all,
+		"order=desc&limit=2":                "contact.update contact.create",
+		"order=asc&limit=2":                 "contact.create message.inbound",
+		"limit=2&after=2":                   "contact.create contact.update",
+		"limit=2&after=3&order=desc":        "message.inbound contact.create",
+		"event=contact.create&after=1":      "contact.create",
+		"event=%00":                         "",
+		"key=" + g.events("").Events[1].Key: "message.inbound",
+		"key=" + strings.Repeat("0", 32):    "",
 	} {
 		if got := strings.Join(g.events(filter).names(), " "); got != want {
 			t.Errorf("%q: %q, want %q", filter, got, want)
@@ -427,6 +427,37 @@ func TestAnEventUnderWayIsLeftAlone(t *testing.T) {
 	close(goOn)
 	wait(t, "it is delivered", func() bool { return get[eventSeen](t, target).State == "delivered" })
 	b.has(t, 1)
+}
+
+// TestRetryTriesABackendThatIsDown holds that an operator who has mended it does not
+// wait for the next try.
+func TestRetryTriesABackendThatIsDown(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"/events/1/retry", "/retry?state=waiting"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			b := newBackend(t)
+			b.refuse()
+			g := start(t, b, "retry 1h")
+			g.mustTake(t, event("contact.create", "waits"))
+			b.back(t)
+			g.triesAtOnce(func() bool {
+				ask(t, http.MethodPost, g.path()+what) // until it waits in memory
+				return g.metric("delivered_total") == 1
+			})
+		})
+	}
+}
+
+// triesAtOnce wants something to happen before a backend that is down would have been
+// tried anyhow, which is half a minute after it was found so.
+func (g *gateway) triesAtOnce(happened func() bool) {
+	g.t.Helper()
+	asked := time.Now()
+	wait(g.t, "the event is delivered", happened)
+	if time.Since(asked) > 15*time.Second {
+		g.t.Error("it has waited for the next try")
+	}
 }
 
 func TestABackendThatIsDownIsSeen(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -44,6 +45,11 @@ func (ui *UI) act(w http.ResponseWriter, r *http.Request, p *page, action queue.
 		}
 		done++
 	}
+	if action == queue.ActionRetry {
+		for _, in := range p.inboxes() {
+			in.queue.Hurry()
+		}
+	}
 	ui.logger.Info("an operator has acted on events", zap.String("action", string(action)), zap.String("user", userOf(r)),
 		zap.Int64s("ids", ids), zap.Int("done", done), zap.Error(failure))
 	if failure != nil {
@@ -59,14 +65,17 @@ func (p *page) act(ctx context.Context, action queue.Action, id int64) error {
 	if err != nil || action == queue.ActionRetry {
 		return err
 	}
-	states.Range(func(_, value any) bool {
-		s := value.(*state)
-		if in := s.current(); in != nil && in.queue.url == p.url && s.name == subject.Queue {
-			s.calls.forget(subject.Key)
-		}
-		return true
-	})
+	if in := p.inboxes()[subject.Queue]; in != nil {
+		in.state.calls.forget(subject.Key)
+	}
 	return nil
+}
+
+// inboxes returns those in force whose events the page shows.
+func (p *page) inboxes() map[string]*Inbox {
+	shown := inboxes()
+	maps.DeleteFunc(shown, func(_ string, in *Inbox) bool { return in.queue.url != p.url })
+	return shown
 }
 
 // readIDs reads the ids of events, which the page writes as strings.

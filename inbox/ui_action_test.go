@@ -27,6 +27,7 @@ func TestUIActions(t *testing.T) {
 		"a waiting event that is cancelled is not delivered, but may come anew": cancelWaiting,
 		"a cancelled event cannot be retried":                                   retryCancelled,
 		"an event that waits for a backend that is down can be cancelled":       cancelHeld,
+		"an event that waits for a backend that is down can be deleted":         deleteHeld,
 		"a dead event that is deleted is gone, but may come anew":               deleteDead,
 		"a delivered event that is deleted may come anew":                       deleteDelivered,
 		"a queue that is paused delivers nothing until it is resumed":           pause,
@@ -143,6 +144,21 @@ func cancelHeld(t *testing.T, g *gateway, b *backend) {
 	g.one("cancelled")
 	b.back(t)
 	b.has(t, 0)
+}
+
+func deleteHeld(t *testing.T, g *gateway, b *backend) {
+	b.refuse()
+	g.takes(theEvent)
+	j := g.one("running")
+	wait(t, "it is deleted", func() bool { return g.act("delete", j.ID).status == http.StatusOK }) // once it waits
+	g.takes(theEvent)
+	again := g.one("running")
+	b.back(t)
+	g.triesAtOnce(func() bool {
+		g.act("retry", again.ID) // until it waits in memory
+		return len(g.jobs("completed")) == 1
+	})
+	b.has(t, 1)
 }
 
 func deleteDead(t *testing.T, g *gateway, b *backend) {

@@ -36,6 +36,28 @@ func TestAFileIsTakenBackAtOnce(t *testing.T) {
 	}
 }
 
+// TestWhatWasCancelledIsNotTakenBack holds that an event which an operator has cancelled
+// while a process had it under way that was killed then is not delivered.
+func TestWhatWasCancelledIsNotTakenBack(t *testing.T) {
+	t.Parallel()
+	url := freshSQLite(t)
+	db, err := Open(t.Context(), url, (&logged{}).logger())
+	expectErr(t, "open", err, nil)
+	q := db.Queue((&backend{}).config())
+	cancelled, kept := store(t, q, event(1), When{}), store(t, q, event(2), When{})
+	running(t, db)
+	_, err = db.Act(t.Context(), ActionCancel, cancelled)
+	expectErr(t, "cancel", err, nil)
+	expectErr(t, "close", q.Close(), nil)
+	expectErr(t, "close of the database", db.Close(), nil)
+
+	b := &backend{}
+	q = start(t, open(t, url), b.config())
+	state(t, q, kept, Done)
+	state(t, q, cancelled, Discarded)
+	expect(t, "sent", b.keys(), []Key{key(2)})
+}
+
 // TestAFileOfAnotherProcessIsNotTakenBack holds that what another process has
 // under way is left to it.
 func TestAFileOfAnotherProcessIsNotTakenBack(t *testing.T) {

@@ -29,6 +29,7 @@ type Database struct {
 	alone   bool         // no other process has the file
 	gone    atomic.Bool  // the file is not where it was
 	opened  os.FileInfo  // what it was
+	held    sync.Map     // IDs of events that wait here for a slot or at a gate, each with what ends its wait
 
 	closing chan struct{}
 	loops   sync.WaitGroup
@@ -79,10 +80,15 @@ func Open(ctx context.Context, url string, logger *slog.Logger) (*Database, erro
 	return db, nil
 }
 
-// takeBack makes those events available that a process had under way which is
-// gone. River would do so too, but only after the time that a delivery may take.
+// takeBack makes those events of an SQLite file available that a process had under way
+// which is gone, but for those that an operator has cancelled meanwhile. River would do
+// so too, but only after the time that a delivery may take.
 func (db *Database) takeBack(ctx context.Context) error {
-	err := db.exec(ctx, db.engine.executor(), "UPDATE river_job SET state = 'available' WHERE state = 'running' AND kind = $1", job{}.Kind())
+	err := db.exec(ctx, db.engine.executor(), `UPDATE river_job SET state = 'cancelled', finalized_at = $1
+		WHERE state = 'running' AND kind = $2 AND metadata -> 'cancel_attempted_at' IS NOT NULL`, db.timeArg(time.Now()), job{}.Kind())
+	if err == nil {
+		err = db.exec(ctx, db.engine.executor(), "UPDATE river_job SET state = 'available' WHERE state = 'running' AND kind = $1", job{}.Kind())
+	}
 	if err != nil {
 		return fmt.Errorf("%s: what was under way cannot be taken back: %w", db.name, err)
 	}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -238,7 +239,7 @@ func TestAnEventThatWaitsForABackendCanBeDiscarded(t *testing.T) {
 		q.report(Unreachable)
 		id := store(t, q, event(1), When{})
 		state(t, q, id, Delivering)
-		eventually(t, "it is held", func() bool { _, held := q.held.Load(id); return held })
+		eventually(t, "it is held", func() bool { _, held := db.held.Load(id); return held })
 		if err := q.Discard(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
@@ -256,6 +257,55 @@ func TestAnEventThatWaitsForABackendCanBeDiscarded(t *testing.T) {
 	})
 }
 
+func TestAnEventThatWaitsForABackendCanBeCancelled(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b := &backend{}
+		config := b.config()
+		config.Retry = []time.Duration{time.Hour}
+		db := open(t, url)
+		q := start(t, db, config)
+		q.report(Unreachable)
+		id := store(t, q, event(1), When{})
+		eventually(t, "it is held", func() bool { _, held := db.held.Load(id); return held })
+		if _, err := db.Act(t.Context(), ActionCancel, id); err != nil { // knows nothing of q
+			t.Fatal(err)
+		}
+		e, d, err := q.Get(t.Context(), id)
+		if err != nil || e.State != Discarded || d != nil {
+			t.Errorf("it is %s (%v), and what was to be sent is there: %t", e.State, err, d != nil)
+		}
+		again := store(t, q, event(1), When{})
+		q.report(Delivered)
+		state(t, q, again, Done)
+		expect(t, "attempts", len(b.attempts()), 1)
+	})
+}
+
+// TestRetryTriesABackendThatIsDown holds that an operator who has mended it does not
+// have to wait for the next try.
+func TestRetryTriesABackendThatIsDown(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		b := &backend{}
+		config := b.config()
+		config.Retry = []time.Duration{time.Hour}
+		q := start(t, open(t, url), config)
+		dead := store(t, q, event(1), When{Dead: true})
+		q.report(Unreachable)
+		held := store(t, q, event(2), When{})
+		eventually(t, "it is held", func() bool { _, is := q.db.held.Load(held); return is })
+		for _, id := range []int64{held, dead} {
+			if err := q.Retry(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		end := time.Now().Add(longestProbePause / 2)
+		q.Hurry()
+		state(t, q, held, Done)
+		state(t, q, dead, Done)
+		expect(t, "that was the next try", time.Now().After(end), false)
+	})
+}
+
 // TestDiscardWhileTheBackendComesBack holds that an event is either discarded or
 // delivered, and that no slot and no pass are lost by it.
 func TestDiscardWhileTheBackendComesBack(t *testing.T) {
@@ -268,16 +318,20 @@ func TestDiscardWhileTheBackendComesBack(t *testing.T) {
 		for n := range 20 {
 			q.report(Unreachable)
 			id := store(t, q, event(n), When{})
-			eventually(t, "it is held", func() bool { _, held := q.held.Load(id); return held })
+			eventually(t, "it is held", func() bool { _, held := q.db.held.Load(id); return held })
 			var done sync.WaitGroup
 			done.Go(func() { q.report(Delivered) })
 			err := q.Discard(t.Context(), id)
 			done.Wait()
-			if discarded[key(n)] = err == nil; err == nil {
-				state(t, q, id, Discarded)
-			} else {
+			if err != nil {
 				state(t, q, id, Done)
+				continue
 			}
+			if _, _, err := q.Get(t.Context(), id); errors.Is(err, ErrNotFound) {
+				continue // it was delivered before, and what is discarded then is its record
+			}
+			state(t, q, id, Discarded)
+			discarded[key(n)] = true
 		}
 		last := store(t, q, event(20), When{})
 		state(t, q, last, Done)
@@ -286,6 +340,7 @@ func TestDiscardWhileTheBackendComesBack(t *testing.T) {
 				t.Errorf("event %s was sent, though it was discarded", k)
 			}
 		}
+		expect(t, "sent or discarded", len(b.keys())+len(discarded), 21)
 	})
 }
 

@@ -69,7 +69,7 @@ type Failure struct {
 type Filter struct {
 	States   []State
 	Event    string        // by name
-	Key      Key           // by what backends know it as; the zero Key means any
+	Key      *Key          // by what backends know it as
 	MinAge   time.Duration // since they came
 	MaxAge   time.Duration // since they came; 0 means any
 	After    int64         // those with a larger ID
@@ -112,7 +112,7 @@ func (q *Queue) listParams(f Filter, limit int) *river.JobListParams {
 	if f.Event != "" {
 		params = params.Where("args ->> 'event' = @event", river.NamedArgs{"event": storable(f.Event)})
 	}
-	if f.Key != (Key{}) {
+	if f.Key != nil {
 		params = params.Where("args ->> 'key' = @key", river.NamedArgs{"key": f.Key.String()})
 	}
 	if f.MinAge > 0 {
@@ -165,12 +165,16 @@ func (q *Queue) find(ctx context.Context, id int64) (*rivertype.JobRow, error) {
 	return row, nil
 }
 
-// Retry delivers an event now that is waiting or dead. It fails with ErrUnderWay
-// while it is being delivered.
+// Retry delivers an event now that is waiting or dead. One that waits in this process
+// for a backend that is down goes on waiting: see Hurry. It fails with ErrUnderWay
+// while the event is being delivered.
 func (q *Queue) Retry(ctx context.Context, id int64) error {
 	row, err := q.find(ctx, id)
 	if err != nil {
 		return err
+	}
+	if _, held := q.db.held.Load(id); held {
+		return nil
 	}
 	if underWay(row) {
 		return ErrUnderWay
@@ -194,9 +198,8 @@ func (q *Queue) Discard(ctx context.Context, id int64) error {
 	if err != nil {
 		return err
 	}
-	if letGo, held := q.held.LoadAndDelete(id); held { // so no attempt begins before it is let go
-		defer letGo.(context.CancelFunc)()
-		return q.discardHeld(ctx, id)
+	if held, err := q.giveUpHeld(ctx, id); held {
+		return err
 	}
 	if underWay(row) {
 		return ErrUnderWay
@@ -213,9 +216,19 @@ func (q *Queue) Discard(ctx context.Context, id int64) error {
 	return unavailable(q.db.forgetPayloads(ctx, q.db.engine.executor(), []int64{id}))
 }
 
-// discardHeld gives up an event that waits in this process. It is not left to River,
-// which would not do so before the wait is over, and then only if no attempt succeeds.
-func (q *Queue) discardHeld(ctx context.Context, id int64) error {
+// giveUpHeld gives up an event that waits in this process, and says whether it does.
+// That is not left to River, which would not do so before the wait is over, and then
+// only if no attempt succeeds.
+func (q *Queue) giveUpHeld(ctx context.Context, id int64) (held bool, err error) {
+	letGo, held := q.db.held.LoadAndDelete(id) // so no attempt begins before it is let go
+	if !held {
+		return false, nil
+	}
+	defer letGo.(context.CancelFunc)()
+	return true, q.cancelRunning(ctx, id)
+}
+
+func (q *Queue) cancelRunning(ctx context.Context, id int64) error {
 	row := q.db.queryRow(ctx, `UPDATE river_job SET state = 'cancelled', finalized_at = $1, unique_key = NULL
 		WHERE id = $2 AND state = 'running' RETURNING id`, q.db.timeArg(time.Now()), id)
 	switch err := row.Scan(&id); {

@@ -52,7 +52,7 @@ func TestList(t *testing.T) {
 			{"by event", Filter{Event: "message.inbound"}, 100, []int64{one, four}},
 			{"by event, quoted", Filter{Event: "it's \"quoted\""}, 100, []int64{five}},
 			{"by event, which no event is called", Filter{Event: "\x00"}, 100, nil},
-			{"by key", Filter{Key: event(3).Key}, 100, []int64{three}},
+			{"by key", Filter{Key: new(event(3).Key)}, 100, []int64{three}},
 			{"by event and state", Filter{Event: "message.inbound", States: []State{Waiting}}, 100, []int64{four}},
 			{"older than", Filter{MinAge: 90 * time.Second}, 100, []int64{three, four}},
 			{"all together", Filter{MinAge: 90 * time.Second, States: []State{Waiting}, Event: "message.inbound", After: three}, 100, []int64{four}},

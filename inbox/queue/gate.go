@@ -157,6 +157,14 @@ func (g *gate) enterLive() (p *Pass, may bool) {
 	return &Pass{live: true}, true
 }
 
+// hurry lets an event be tried now.
+func (g *gate) hurry() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.until = time.Time{}
+	g.broadcast()
+}
+
 // oldest says whether no older event is waiting. It must be called with the lock
 // held.
 func (g *gate) oldest(id int64) bool {

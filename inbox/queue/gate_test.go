@@ -71,6 +71,27 @@ func TestGateTriesOneAtItsPauses(t *testing.T) {
 	})
 }
 
+func TestGateHurries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(gatePauses)
+		for range 3 {
+			g.report(Unreachable)
+			time.Sleep(time.Hour) // so that the next failure is not a late one
+		}
+		g.report(Unreachable)
+		began := time.Now()
+		time.AfterFunc(time.Second, g.hurry)
+		p := g.enter(t.Context(), nil, 1, farOff())
+		expect(t, "tried after", time.Since(began), time.Second)
+		g.leave(p, Unreachable)
+		g.enter(t.Context(), nil, 1, farOff())
+		expect(t, "and again after", time.Since(began), time.Second+longestProbePause)
+		g.report(Delivered)
+		g.hurry()
+		expect(t, "open", g.open(), true)
+	})
+}
+
 func TestGateLateFailuresCountForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(gatePauses)

@@ -96,9 +96,12 @@ func (q *Queue) retryKept(ctx context.Context, id int64) error {
 	return q.Retry(ctx, id)
 }
 
-// cancel gives an event up. One that is being delivered, or waits for a backend
-// that is down, is given up by River if that attempt fails.
+// cancel gives an event up. One that is being delivered, or waits in another process
+// for a backend that is down, is given up by River if that attempt fails.
 func (q *Queue) cancel(ctx context.Context, row *rivertype.JobRow) error {
+	if held, err := q.giveUpHeld(ctx, row.ID); held {
+		return err
+	}
 	running := row.State == rivertype.JobStateRunning
 	if stateOf(row.State) != Waiting && !running {
 		return errEnded

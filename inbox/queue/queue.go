@@ -114,7 +114,6 @@ type Queue struct {
 	pace   pace
 	gate   *gate
 	slots  chan struct{} // one for each delivery under way
-	held   sync.Map      // IDs of events that wait for a slot or at the gate, each with what ends its wait
 	usage  usage
 	work   atomic.Pointer[worker]
 
@@ -208,6 +207,10 @@ func (q *Queue) Linger(p *Pass) { q.gate.abandon(p) }
 // Leave says how an attempt went that was made beside the queue. The pass is what
 // Enter has returned, or nil for an attempt that was made all the same.
 func (q *Queue) Leave(p *Pass, o Outcome) { q.tell(q.gate.leave(p, o)) }
+
+// Hurry lets a backend that is down be tried now, and not only after the pause that is
+// under way.
+func (q *Queue) Hurry() { q.gate.hurry() }
 
 // tell tells operators when the backend goes and comes.
 func (q *Queue) tell(c change) {

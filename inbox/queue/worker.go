@@ -135,13 +135,13 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 func (q *Queue) attemptInTurn(ctx context.Context, j *river.Job[job], hold time.Time) (*Delivery, Result, error) {
 	waiting, letGo := context.WithCancel(ctx)
 	defer letGo()
-	q.held.Store(j.ID, letGo)
+	q.db.held.Store(j.ID, letGo)
 	pass := q.takeTurn(waiting, j.ID, hold)
 	if pass != nil {
 		defer func() { <-q.slots }()
 	}
-	if _, still := q.held.LoadAndDelete(j.ID); !still {
-		<-waiting.Done() // Discard has it
+	if _, still := q.db.held.LoadAndDelete(j.ID); !still {
+		<-waiting.Done() // giveUpHeld has it
 		q.gate.abandon(pass)
 		pass = nil
 	}
