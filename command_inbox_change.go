@@ -36,7 +36,7 @@ func inboxRetryCommand() *cobra.Command {
 with the ids that are given, or with --all those that --state and the other
 filters say. What the backend rejected it may well reject again, and an event
 older than give_up has this one attempt: see to the backend first. One that is
-taken to be down is tried within 30 seconds, and gets all of them once it is back.
+taken to be down is tried at once, and gets all of them once it is back.
 
 The exit status is 1 when one of the ids cannot be retried or Caddy cannot be
 asked, else 0. With --json one object is printed: {"inbox", "done", "skipped",
