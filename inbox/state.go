@@ -68,7 +68,7 @@ func (s *state) drop(in *Inbox) {
 	s.users = slices.DeleteFunc(s.users, func(u user) bool { return u.inbox == in })
 }
 
-// enforce puts in in force.
+// enforce notes that Caddy has started the configuration of in.
 func (s *state) enforce(in *Inbox) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
