@@ -306,7 +306,7 @@ func TestFailedReloadKeepsTheEndpoint(t *testing.T) {
 // Where one handler of a config fails, the others give back what they took.
 func TestFailedConfigReleasesItsEndpoints(t *testing.T) {
 	t.Parallel()
-	_, _, err := provision([]byte(`{
+	_, err := provision([]byte(`{
 		"admin": {"disabled": true},
 		"apps": {"http": {"servers": {"srv": {"listen": ["127.0.0.1:0"], "routes": [
 			{"handle": [{"handler": "klink_webhook", "name": "failed-config-1", "hmac": {"secrets": ["s"]}}]},
@@ -335,7 +335,7 @@ func TestOneEndpointForAName(t *testing.T) {
 		"a name each":         {`"name": "one-c", "hmac": {"secrets": ["s"]}`, `"name": "one-d", "hmac": {"secrets": ["s"]}`, ""},
 		"the same altogether": {`"name": "one-e", "hmac": {"secrets": ["s"]}`, `"name": "one-e", "hmac": {"secrets": ["s"]}`, ""},
 	} {
-		_, release, err := provision(fmt.Appendf(nil, `{
+		c, err := provision(fmt.Appendf(nil, `{
 			"admin": {"disabled": true},
 			"apps": {"http": {"servers": {"srv": {"listen": ["127.0.0.1:0"], "routes": [
 				{"handle": [{"handler": "klink_webhook", %s}]},
@@ -343,7 +343,7 @@ func TestOneEndpointForAName(t *testing.T) {
 			]}}}}
 		}`, tt.first, tt.second))
 		if err == nil {
-			release()
+			c.release()
 		}
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.HasSuffix(err.Error(), fmt.Sprintf(shared, tt.want))) {
 			t.Errorf("%s: %v", name, err)
@@ -380,11 +380,11 @@ func TestDirectiveInSeveralServers(t *testing.T) {
 	if n := strings.Count(string(config), "klink_webhook"); n != 4 {
 		t.Fatalf("%d handlers in\n%s", n, config)
 	}
-	_, release, err := provision(config)
+	c, err := provision(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	release()
+	c.release()
 }
 
 // The zero handler, which Caddy cleans up when its JSON cannot be read.

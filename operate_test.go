@@ -402,7 +402,7 @@ func TestStateOutlivesAReload(t *testing.T) {
 	t.Parallel()
 	load := func() (release func()) {
 		t.Helper()
-		_, release, err := provision(adapt(t, fmt.Sprintf(`{
+		c, err := provision(adapt(t, fmt.Sprintf(`{
 			admin off
 			auto_https off
 		}
@@ -416,7 +416,7 @@ func TestStateOutlivesAReload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return release
+		return c.release
 	}
 	releaseOld := load()
 	since := statusOf(t, "kept").Since

@@ -19,6 +19,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/klinkgate/caddy-klink"
@@ -84,23 +86,20 @@ func startCaddyfile(t testing.TB, caddyfile string) *server {
 	dir := shortTempDir(t)
 	s := &server{socket: filepath.Join(dir, "caddy.sock"), logFile: filepath.Join(dir, "log.json")}
 	s.client = s.newClient()
-	app, release, err := provision(adapt(t, s.expand(caddyfile)))
+	config, err := provision(adapt(t, s.expand(caddyfile)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	provisioning.Lock()
-	err = app.Start()
-	provisioning.Unlock()
-	if err != nil {
-		release()
+	if err := config.start(); err != nil {
+		config.release()
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
-		if err := app.Stop(); err != nil {
+		if err := config.http.Stop(); err != nil {
 			t.Error(err)
 		}
-		release()
+		config.release()
 		if t.Failed() {
 			log, _ := os.ReadFile(s.logFile)
 			t.Logf("the log:\n%s", log)
@@ -148,13 +147,21 @@ func shortTempDir(t testing.TB) string {
 // config, so this is done for one server after another.
 var provisioning sync.Mutex
 
-// provision does what Caddy does before it starts a config's apps. Release cleans
-// up the modules, which Caddy itself offers for its one running config alone: so
-// the apps have a context of their own.
-func provision(config []byte) (httpApp caddy.App, release func(), err error) {
+// config is a configuration that Caddy has provisioned.
+type config struct {
+	ctx    caddy.Context
+	cancel context.CancelFunc
+	http   caddy.App
+	events *caddyevents.App
+}
+
+// provision does what Caddy does before it starts a config's apps. These have a
+// context of their own, so that their modules can be cleaned up, which Caddy itself
+// offers for its one running config alone.
+func provision(written []byte) (*config, error) {
 	var c caddy.Config
-	if err := caddy.StrictUnmarshalJSON(config, &c); err != nil {
-		return nil, nil, err
+	if err := caddy.StrictUnmarshalJSON(written, &c); err != nil {
+		return nil, err
 	}
 	provisioning.Lock()
 	defer provisioning.Unlock()
@@ -162,25 +169,46 @@ func provision(config []byte) (httpApp caddy.App, release func(), err error) {
 	c.AppsRaw = nil
 	base, err := caddy.ProvisionContext(&c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c.AppsRaw = apps
-	ctx, cancel := caddy.NewContext(base)
-	for _, name := range slices.Sorted(maps.Keys(apps)) {
-		app, err := ctx.App(name)
+	p := new(config)
+	p.ctx, p.cancel = caddy.NewContext(base)
+	for _, name := range append(slices.Sorted(maps.Keys(apps)), "events") {
+		app, err := p.ctx.App(name)
 		if err != nil {
-			cancel()
-			return nil, nil, err
+			p.cancel()
+			return nil, err
 		}
-		if name == "http" {
-			httpApp = app.(caddy.App)
+		switch app := app.(type) {
+		case *caddyhttp.App:
+			p.http = app
+		case *caddyevents.App:
+			p.events = app
 		}
 	}
-	return httpApp, func() {
-		provisioning.Lock() // two that release Caddy's cache of certificates at once would panic
-		defer provisioning.Unlock()
-		cancel()
-	}, nil
+	return p, nil
+}
+
+// start does what Caddy does when it starts a config's apps.
+func (c *config) start() error {
+	provisioning.Lock()
+	defer provisioning.Unlock()
+	if err := c.events.Start(); err != nil {
+		return err
+	}
+	if err := c.http.Start(); err != nil {
+		return err
+	}
+	c.events.Emit(c.ctx, "started", nil)
+	return nil
+}
+
+// release gives back what provision has taken.
+func (c *config) release() {
+	provisioning.Lock() // two that release Caddy's cache of certificates at once would panic
+	defer provisioning.Unlock()
+	c.cancel()
 }
 
 // adapt turns a Caddyfile into a JSON config.
