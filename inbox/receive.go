@@ -89,14 +89,18 @@ func (c *call) reply(w http.ResponseWriter) error {
 // for that below K-LINK's ten seconds.
 const storeTimeout = 4 * time.Second
 
-// put stores a delivery.
+// put stores a delivery, once it is sure that what is stored is delivered: Caddy may
+// serve with a configuration before it finds that it cannot start it.
 func (in *Inbox) put(ctx context.Context, d *delivery, when queue.When) (queue.Stored, error) {
 	if err := d.encode(); err != nil {
 		return queue.Stored{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	stored, err := in.queue.Store(ctx, &d.Delivery, when)
+	stored, err := queue.Stored{}, in.queue.AwaitStart(ctx)
+	if err == nil {
+		stored, err = in.queue.Store(ctx, &d.Delivery, when)
+	}
 	if err != nil {
 		in.logger.Error("an event cannot be stored", in.fields(d, zap.Error(err))...)
 	}

@@ -1,6 +1,7 @@
 package inbox_test
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"sync"
@@ -92,6 +93,43 @@ func TestNotStarted(t *testing.T) {
 			b.has(t, 3)
 			draft.has(t, 0)
 		})
+	}
+}
+
+// TestWhatComesBeforeTheStart holds that an event which comes while Caddy still starts the
+// other apps of a configuration is answered 200 only once it is sure to be delivered: when
+// the start fails, nobody looks into the configuration's database.
+func TestWhatComesBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"rescue", "store"} {
+		for starts, want := range map[bool]int{true: http.StatusOK, false: http.StatusServiceUnavailable} {
+			t.Run(fmt.Sprint(mode, ", starts: ", starts), func(t *testing.T) {
+				t.Parallel()
+				b := newBackend(t)
+				b.refuse()
+				g, caddyfile := newGateway(t, shortTempDir(t), b, siteWith("mode "+mode))
+				c := mustProvision(t, adapt(t, caddyfile))
+				release := sync.OnceFunc(c.release)
+				defer release()
+				if err := c.http.Start(); err != nil {
+					t.Fatal(err)
+				}
+				var starting sync.WaitGroup
+				starting.Go(func() {
+					time.Sleep(500 * time.Millisecond)
+					if starts {
+						c.events.Emit(c.ctx, "started", nil)
+					} else {
+						release()
+					}
+				})
+				if got := g.deliver(event("contact.create", "early")); got != want {
+					t.Errorf("it is answered %d, want %d", got, want)
+				}
+				starting.Wait()
+				g.client.CloseIdleConnections()
+			})
+		}
 	}
 }
 

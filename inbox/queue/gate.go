@@ -29,6 +29,7 @@ type gate struct {
 	until    time.Time     // closed until then; after that one may try
 	settled  time.Time     // until then events are on their way back into the database, and would be overtaken
 	probing  bool          // one is being tried
+	hurried  bool          // the next one need not wait
 	live     bool          // one that is not in the database is being tried
 	waiting  map[int64]int // the events that wait, and how often
 	changed  chan struct{} // closed, and replaced, when one of those that wait may go
@@ -134,10 +135,13 @@ func (g *gate) tryEnter(id int64) *Pass {
 	if g.closures == 0 && !time.Now().Before(g.settled) {
 		return &Pass{}
 	}
-	if g.closures == 0 || g.probing || time.Now().Before(g.until) || !g.oldest(id) {
+	if g.closures == 0 || g.probing || !g.hurried && time.Now().Before(g.until) || !g.oldest(id) {
 		return nil
 	}
 	g.probing = true
+	if g.hurried {
+		g.hurried, g.until = false, time.Time{}
+	}
 	return &Pass{probe: true}
 }
 
@@ -157,11 +161,12 @@ func (g *gate) enterLive() (p *Pass, may bool) {
 	return &Pass{live: true}, true
 }
 
-// hurry lets an event be tried now.
+// hurry lets an event be tried now, or as soon as the one that is being tried has
+// failed.
 func (g *gate) hurry() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.until = time.Time{}
+	g.hurried = g.closures > 0
 	g.broadcast()
 }
 
@@ -217,7 +222,7 @@ func (g *gate) note(o Outcome) change {
 	before := g.closures
 	switch {
 	case o == Delivered || o == Rejected:
-		g.failures, g.closures = 0, 0
+		g.failures, g.closures, g.hurried = 0, 0, false
 	case now.Before(g.until) && before > 0: // one of those that were under way when it closed
 	default:
 		g.failures++

@@ -92,6 +92,24 @@ func TestGateHurries(t *testing.T) {
 	})
 }
 
+// TestGateHurriesOnceMore holds that a try which began before an operator had mended the
+// backend is not taken for the one that the operator wants.
+func TestGateHurriesOnceMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(gatePauses)
+		g.report(Unreachable)
+		p := g.enter(t.Context(), nil, 1, farOff())
+		g.hurry()
+		g.leave(p, Failed)
+		began := time.Now()
+		p = g.enter(t.Context(), nil, 1, farOff())
+		expect(t, "tried after", time.Since(began), time.Duration(0))
+		g.leave(p, Failed)
+		g.enter(t.Context(), nil, 1, farOff())
+		expect(t, "and then after", time.Since(began), longestProbePause)
+	})
+}
+
 func TestGateLateFailuresCountForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(gatePauses)

@@ -118,6 +118,7 @@ type Queue struct {
 	work   atomic.Pointer[worker]
 
 	starting sync.Once
+	started  chan struct{} // closed once it is
 	closing  chan struct{}
 	loops    sync.WaitGroup
 }
@@ -137,13 +138,32 @@ var normalPace = pace{grace: 10 * time.Second, hold: 20 * time.Second, margin: 1
 func (db *Database) Queue(config Config) *Queue { return db.queue(config, normalPace) }
 
 func (db *Database) queue(config Config, pace pace) *Queue {
-	return &Queue{db: db, config: config, pace: pace, gate: newGate(config.Retry), slots: make(chan struct{}, config.Concurrency), closing: make(chan struct{})}
+	return &Queue{
+		db: db, config: config, pace: pace, gate: newGate(config.Retry), slots: make(chan struct{}, config.Concurrency),
+		started: make(chan struct{}), closing: make(chan struct{}),
+	}
 }
 
 // Start lets the queue deliver, as soon as the database is there. Only the first call
 // has an effect.
 func (q *Queue) Start() {
-	q.starting.Do(func() { q.loops.Go(q.run) })
+	q.starting.Do(func() {
+		close(q.started)
+		q.loops.Go(q.run)
+	})
+}
+
+// AwaitStart returns once the queue is started. It fails with ErrUnavailable when it is
+// closed before, or ctx ends.
+func (q *Queue) AwaitStart(ctx context.Context) error {
+	select {
+	case <-q.started:
+		return nil
+	case <-q.closing:
+		return ErrUnavailable
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+	}
 }
 
 // run waits for the database, starts the workers and measures the backlog from then
