@@ -107,6 +107,24 @@ func TestCloseRightAfterTheStart(t *testing.T) {
 	})
 }
 
+// TestAwaitStart holds that a queue which was started takes events to its end, and one
+// that was not takes none.
+func TestAwaitStart(t *testing.T) {
+	t.Parallel()
+	db := open(t, freshSQLite(t))
+	q := started(db.Queue((&backend{}).config()))
+	expectErr(t, "close", q.Close(), nil)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 { // of several cases that are ready, select takes any
+		expectErr(t, "started, and closed", q.AwaitStart(ended), nil)
+	}
+	q = db.Queue((&backend{}).config())
+	expectErr(t, "not yet started", q.AwaitStart(ended), ErrUnavailable)
+	expectErr(t, "close", q.Close(), nil)
+	expectErr(t, "closed", q.AwaitStart(t.Context()), ErrUnavailable)
+}
+
 func TestCloseAmidTraffic(t *testing.T) {
 	const events = 300
 	onEach(t, func(t *testing.T, url string) {

@@ -158,11 +158,14 @@ func (q *Queue) Start() {
 func (q *Queue) AwaitStart(ctx context.Context) error {
 	select {
 	case <-q.started:
-		return nil
 	case <-q.closing:
-		return ErrUnavailable
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+	}
+	select {
+	case <-q.started: // and perhaps closed by now, but what is stored is delivered by whoever comes next
+		return nil
+	default:
+		return fmt.Errorf("%w: its queue is not started", ErrUnavailable)
 	}
 }
 
