@@ -36,6 +36,7 @@ func TestRepeatsAreExplained(t *testing.T) {
 		{"killed meanwhile", []*visit{done(0, 10, false), done(100, 110, true)}, []int{5}, repeats{All: 1, Killed: 1}},
 		{"killed before the record", []*visit{done(0, 10, true), done(900, 910, true)}, []int{400}, repeats{All: 1, Killed: 1}},
 		{"killed long after", []*visit{done(0, 10, true), done(900, 910, true)}, []int{600}, repeats{All: 1, Unexplained: 1}},
+		{"killed as it came", []*visit{done(10, 20, true), done(100, 110, true)}, []int{8}, repeats{All: 1, Killed: 1}},
 		{"killed before", []*visit{done(10, 20, true), done(100, 110, true)}, []int{5}, repeats{All: 1, Unexplained: 1}},
 		{"killed after the repeat", []*visit{done(0, 10, true), done(100, 110, true)}, []int{200}, repeats{All: 1, Unexplained: 1}},
 		{"two at the same time", []*visit{done(0, 300, false), done(100, 110, true)}, nil, repeats{All: 1, Unexplained: 1}},
@@ -43,7 +44,7 @@ func TestRepeatsAreExplained(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var downs []outage
 			for _, kill := range tt.kills {
-				downs = append(downs, outage{at(kill), at(kill + 50)})
+				downs = append(downs, outage{at(kill), at(kill + 3), at(kill + 50)})
 			}
 			var got repeats
 			got.add(&entry{visits: tt.visits}, downs)
@@ -68,7 +69,7 @@ func attempt(start, status int) sender.Attempt {
 }
 
 func TestLossesAreToldApart(t *testing.T) {
-	downs := []outage{{at(0), at(100)}, {at(1000), at(1100)}}
+	downs := []outage{{at(0), at(3), at(100)}, {at(1000), at(1003), at(1100)}}
 	for _, tt := range []struct {
 		name     string
 		outcome  sender.Outcome

@@ -35,8 +35,9 @@ type gateway struct {
 	downs   []outage
 }
 
-// outage is a time in which the gateway could not answer.
-type outage struct{ from, to time.Time }
+// outage is a time in which the gateway could not answer. A process that is killed goes on for some milliseconds, until it
+// is dead.
+type outage struct{ from, dead, to time.Time }
 
 func startGateway(ctx context.Context, caddy string, c contender, p place) (*gateway, error) {
 	g := &gateway{place: p, caddy: caddy}
@@ -69,6 +70,7 @@ func (g *gateway) start(ctx context.Context) (err error) {
 func (g *gateway) kill(ctx context.Context) error {
 	down := outage{from: time.Now()}
 	g.process.End(syscall.SIGKILL)
+	down.dead = time.Now()
 	err := g.start(ctx)
 	down.to = time.Now()
 	g.downs = append(g.downs, down)

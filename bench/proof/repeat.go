@@ -54,7 +54,7 @@ func (r *repeats) add(e *entry, downs []outage) {
 func (v *visit) explain(next *visit, downs []outage) reason {
 	end := v.released.Add(toRecord)
 	wasKilled := slices.ContainsFunc(downs, func(o outage) bool {
-		return !o.from.Before(v.began) && o.from.Before(end) && o.from.Before(next.began)
+		return !o.dead.Before(v.began) && o.from.Before(end) && o.from.Before(next.began)
 	})
 	switch {
 	case wasKilled:
