@@ -111,14 +111,15 @@ func TestWhatComesBeforeTheStart(t *testing.T) {
 				c := mustProvision(t, adapt(t, caddyfile))
 				release := sync.OnceFunc(c.release)
 				defer release()
-				if err := c.http.Start(); err != nil {
+				if err := c.startApps(); err != nil {
 					t.Fatal(err)
 				}
+				defer c.http.Stop()
 				var starting sync.WaitGroup
 				starting.Go(func() {
 					time.Sleep(500 * time.Millisecond)
 					if starts {
-						c.events.Emit(c.ctx, "started", nil)
+						c.started()
 					} else {
 						release()
 					}

@@ -160,7 +160,7 @@ type config struct {
 }
 
 // provision does what Caddy does before it starts a config's apps.
-func provision(written []byte) (_ *config, err error) {
+func provision(written []byte) (*config, error) {
 	provisioning.Lock()
 	defer provisioning.Unlock()
 	var c caddy.Config
@@ -175,15 +175,11 @@ func provision(written []byte) (_ *config, err error) {
 	}
 	p := new(config)
 	p.ctx, p.cancel = caddy.NewContext(base)
-	defer func() {
-		if err != nil {
-			p.cancel()
-		}
-	}()
 	c.AppsRaw = apps
 	for _, name := range append(slices.Sorted(maps.Keys(apps)), "events") {
 		app, err := p.ctx.App(name)
 		if err != nil {
+			p.cancel()
 			return nil, err
 		}
 		switch app := app.(type) {
@@ -198,17 +194,24 @@ func provision(written []byte) (_ *config, err error) {
 
 // start does what Caddy does when it starts a config's apps.
 func (c *config) start() error {
+	if err := c.startApps(); err != nil {
+		return err
+	}
+	c.started()
+	return nil
+}
+
+func (c *config) startApps() error {
 	provisioning.Lock()
 	defer provisioning.Unlock()
 	if err := c.events.Start(); err != nil {
 		return err
 	}
-	if err := c.http.Start(); err != nil {
-		return err
-	}
-	c.events.Emit(c.ctx, "started", nil)
-	return nil
+	return c.http.Start()
 }
+
+// started tells what Caddy tells once all apps are.
+func (c *config) started() { c.events.Emit(c.ctx, "started", nil) }
 
 // release gives back what provision has taken.
 func (c *config) release() {

@@ -229,56 +229,50 @@ func TestWhileItIsDeliveredAnEventIsLeftAlone(t *testing.T) {
 	})
 }
 
-func TestAnEventThatWaitsForABackendCanBeDiscarded(t *testing.T) {
-	onEach(t, func(t *testing.T, url string) {
-		b := &backend{}
-		config := b.config()
-		config.Concurrency, config.Retry = 1, []time.Duration{time.Hour}
-		db := open(t, url)
-		q := start(t, db, config)
-		q.report(Unreachable)
-		id := store(t, q, event(1), When{})
-		state(t, q, id, Delivering)
-		eventually(t, "it is held", func() bool { _, held := db.held.Load(id); return held })
-		if err := q.Discard(t.Context(), id); err != nil {
-			t.Fatal(err)
-		}
-		e, d, err := q.Get(t.Context(), id)
-		if err != nil || e.State != Discarded || d != nil {
-			t.Errorf("it is %s (%v), and what was to be sent is there: %t", e.State, err, d != nil)
-		}
-		again := store(t, q, event(1), When{})
-		q.report(Delivered)
-		next := store(t, q, event(2), When{})
-		state(t, q, again, Done)
-		state(t, q, next, Done)
-		state(t, q, id, Discarded)
-		expect(t, "what was sent", b.keys(), []Key{key(1), key(2)})
-	})
+func TestAnEventThatWaitsForABackendCanBeGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, giveUp := range map[string]func(ctx context.Context, q *Queue, id int64) error{
+		"discarded": func(ctx context.Context, q *Queue, id int64) error { return q.Discard(ctx, id) },
+		"cancelled": func(ctx context.Context, q *Queue, id int64) error { return actOn(ctx, q.db, ActionCancel, id) },
+		"deleted":   func(ctx context.Context, q *Queue, id int64) error { return actOn(ctx, q.db, ActionDelete, id) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEach(t, func(t *testing.T, url string) {
+				b := &backend{}
+				config := b.config()
+				config.Concurrency, config.Retry = 1, []time.Duration{time.Hour}
+				q := start(t, open(t, url), config)
+				q.report(Unreachable)
+				id := store(t, q, event(1), When{})
+				awaitHeld(t, q, id)
+				if err := giveUp(t.Context(), q, id); err != nil {
+					t.Fatal(err)
+				}
+				e, d, err := q.Get(t.Context(), id)
+				if err != nil || e.State != Discarded || d != nil {
+					t.Errorf("it is %s (%v), and what was to be sent is there: %t", e.State, err, d != nil)
+				}
+				again := store(t, q, event(1), When{})
+				q.report(Delivered)
+				next := store(t, q, event(2), When{})
+				state(t, q, again, Done)
+				state(t, q, next, Done)
+				state(t, q, id, Discarded)
+				expect(t, "what was sent", b.keys(), []Key{key(1), key(2)})
+			})
+		})
+	}
 }
 
-func TestAnEventThatWaitsForABackendCanBeCancelled(t *testing.T) {
-	onEach(t, func(t *testing.T, url string) {
-		b := &backend{}
-		config := b.config()
-		config.Retry = []time.Duration{time.Hour}
-		db := open(t, url)
-		q := start(t, db, config)
-		q.report(Unreachable)
-		id := store(t, q, event(1), When{})
-		eventually(t, "it is held", func() bool { _, held := db.held.Load(id); return held })
-		if _, err := db.Act(t.Context(), ActionCancel, id); err != nil { // knows nothing of q
-			t.Fatal(err)
-		}
-		e, d, err := q.Get(t.Context(), id)
-		if err != nil || e.State != Discarded || d != nil {
-			t.Errorf("it is %s (%v), and what was to be sent is there: %t", e.State, err, d != nil)
-		}
-		again := store(t, q, event(1), When{})
-		q.report(Delivered)
-		state(t, q, again, Done)
-		expect(t, "attempts", len(b.attempts()), 1)
-	})
+func actOn(ctx context.Context, db *Database, action Action, id int64) error {
+	_, err := db.Act(ctx, action, id)
+	return err
+}
+
+// awaitHeld waits until an event waits in memory.
+func awaitHeld(t *testing.T, q *Queue, id int64) {
+	t.Helper()
+	eventually(t, "it is held", func() bool { _, held := q.db.held.Load(id); return held })
 }
 
 // TestRetryTriesABackendThatIsDown holds that an operator who has mended it does not
@@ -292,7 +286,7 @@ func TestRetryTriesABackendThatIsDown(t *testing.T) {
 		dead := store(t, q, event(1), When{Dead: true})
 		q.report(Unreachable)
 		held := store(t, q, event(2), When{})
-		eventually(t, "it is held", func() bool { _, is := q.db.held.Load(held); return is })
+		awaitHeld(t, q, held)
 		for _, id := range []int64{held, dead} {
 			if err := q.Retry(t.Context(), id); err != nil {
 				t.Fatal(err)
@@ -318,7 +312,7 @@ func TestDiscardWhileTheBackendComesBack(t *testing.T) {
 		for n := range 20 {
 			q.report(Unreachable)
 			id := store(t, q, event(n), When{})
-			eventually(t, "it is held", func() bool { _, held := q.db.held.Load(id); return held })
+			awaitHeld(t, q, id)
 			var done sync.WaitGroup
 			done.Go(func() { q.report(Delivered) })
 			err := q.Discard(t.Context(), id)
